@@ -1,0 +1,112 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target that ships: strict memory safety, and a warning is an error.
+let strict: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error)]
+/// Tests: what `#expect` expands to is not written for strict memory safety.
+let testing: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []
+) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, exclude: exclude, swiftSettings: testing)
+}
+
+// The order of the list is the order of the rooms: a target imports only what stands above it.
+let package = Package(
+    name: "sluice",
+    products: [
+        .executable(name: "sluice", targets: ["sluice"]),
+        // For Bench/, which is a package of its own.
+        .library(
+            name: "PacketPath",
+            targets: ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks", "Dataplane"]),
+        .library(name: "CAllocationCount", targets: ["CAllocationCount"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    ],
+    targets: [
+        .systemLibrary(name: "CPcap", providers: [.apt(["libpcap-dev"])]),
+        .systemLibrary(
+            name: "CBPF", providers: [.apt(["libbpf-dev", "libelf-dev", "zlib1g-dev"])]),
+        .target(name: "CFlowABI", cSettings: strictC),
+        .target(name: "CLinux", cSettings: strictC),
+        library("Wire", []),
+        library("Ruleset", ["Wire"]),
+        library("Conntrack", ["Wire"]),
+        library("Routing", ["Wire"]),
+        library("Hooks", ["Wire", "Ruleset", "Conntrack", "Routing"]),
+        library("Dataplane", ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks"]),
+        .executableTarget(name: "embedobject", swiftSettings: strict),
+        .executableTarget(
+            name: "portprobe", dependencies: ["PacketIO", "Dataplane", "Wire"],
+            swiftSettings: strict),
+        .plugin(name: "BuildBPF", capability: .buildTool(), dependencies: ["embedobject"]),
+        .target(
+            name: "BPFPrograms", path: "bpf",
+            exclude: ["claim.bpf.c", "guard.bpf.c", "host.bpf.c", "heartbeat.h", "predicate.h"],
+            swiftSettings: strict, plugins: ["BuildBPF"]),
+        .target(
+            name: "PacketIO",
+            dependencies: [
+                "Wire", "Dataplane", "CLinux", "CPcap", "CBPF", "CFlowABI", "BPFPrograms",
+            ],
+            swiftSettings: strict,
+            // libbpf and libpcap are linked into the binary: one file is enough to install.
+            linkerSettings: [
+                .linkedLibrary(":libpcap.a"),
+                .linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a"),
+            ]),
+        library("Netlink", ["Wire", "Routing", "CLinux"]),
+        library("Lab", ["CLinux"]),
+        library("Explain", ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks"]),
+        library(
+            "Control",
+            [
+                "Wire", "Ruleset", "Conntrack", "Routing", "Hooks", "Dataplane", "PacketIO",
+                "Netlink", "Explain", "Lab", "CLinux",
+            ]),
+        .executableTarget(
+            name: "sluice",
+            dependencies: [
+                "Control", "Lab",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        // The frames of several modules' tests.
+        .target(
+            name: "FrameFixture", dependencies: ["Wire"], path: "Tests/FrameFixture",
+            swiftSettings: testing),
+        tests("WireTests", ["Wire", "FrameFixture"]),
+        tests("RulesetTests", ["Ruleset"], exclude: ["Fixtures"]),
+        .target(
+            name: "CAllocationCount", path: "Tests/CAllocationCount", cSettings: strictC),
+        // Network namespaces, for the tests that ask the kernel.
+        .target(
+            name: "NamespaceFixture", dependencies: ["CLinux"], path: "Tests/NamespaceFixture",
+            swiftSettings: testing),
+        tests(
+            "ConntrackTests",
+            ["Conntrack", "CAllocationCount", "CLinux", "FrameFixture", "NamespaceFixture"]),
+        tests("RoutingTests", ["Routing", "Netlink", "CLinux", "CAllocationCount"]),
+        // What the tests of several modules build packets and nodes with.
+        .target(
+            name: "NodeFixture", dependencies: ["Hooks", "FrameFixture"], path: "Tests/NodeFixture",
+            swiftSettings: testing),
+        tests("HooksTests", ["Hooks", "NodeFixture"]),
+        tests("ExplainTests", ["Explain", "NodeFixture"]),
+        tests(
+            "DataplaneTests", ["Dataplane", "PacketIO", "CAllocationCount", "NamespaceFixture"]),
+        tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
+        tests("ControlTests", ["Control", "Lab"]),
+        tests("KernelTests", ["Lab", "CLinux"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
