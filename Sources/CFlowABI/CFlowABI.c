@@ -1,0 +1,6 @@
+#include "CFlowABI.h"
+
+_Static_assert(sizeof(struct sluice_heartbeat) == 8, "one word that is stored atomically");
+_Static_assert(sizeof(struct sluice_claim_counters) % 8 == 0, "a per-CPU value has no padding");
+_Static_assert(sizeof(struct sluice_host_addresses) == 12, "two Ethernet addresses");
+_Static_assert(sizeof(struct sluice_host_counters) % 8 == 0, "a per-CPU value has no padding");

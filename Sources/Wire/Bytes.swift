@@ -1,0 +1,54 @@
+// Big-endian reads and writes on raw spans. The one place in `Wire` where loads are marked unsafe:
+// the span checks every offset against its length, and an integer has no invalid bit patterns.
+
+extension RawSpan {
+    @inlinable
+    public func u8(_ offset: Int) -> UInt8 {
+        unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+    }
+    @inlinable
+    public func u16(_ offset: Int) -> UInt16 {
+        unsafe UInt16(bigEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
+    }
+    @inlinable
+    public func u32(_ offset: Int) -> UInt32 {
+        unsafe UInt32(bigEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
+    }
+    @inlinable
+    public func mac(_ offset: Int) -> MACAddress {
+        MACAddress(rawValue: UInt64(u16(offset)) << 32 | UInt64(u32(offset + 2)))
+    }
+}
+
+extension MutableRawSpan {
+    @inlinable public func u8(_ offset: Int) -> UInt8 { bytes.u8(offset) }
+    @inlinable public func u16(_ offset: Int) -> UInt16 { bytes.u16(offset) }
+    @inlinable public func u32(_ offset: Int) -> UInt32 { bytes.u32(offset) }
+    @inlinable
+    public mutating func set(_ value: UInt8, at offset: Int) {
+        storeBytes(of: value, toByteOffset: offset, as: UInt8.self)
+    }
+    @inlinable
+    public mutating func set(_ value: UInt16, at offset: Int) {
+        storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt16.self)
+    }
+    @inlinable
+    public mutating func set(_ value: UInt32, at offset: Int) {
+        storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self)
+    }
+    @inlinable
+    public mutating func set(_ value: MACAddress, at offset: Int) {
+        set(UInt16(truncatingIfNeeded: value.rawValue >> 32), at: offset)
+        set(UInt32(truncatingIfNeeded: value.rawValue), at: offset + 2)
+    }
+}
+
+extension [UInt8] {
+    /// Lends the bytes as a raw span. Reading raw bytes is marked unsafe for the sake of types that have
+    /// padding; a byte has none.
+    @inlinable
+    public func withRawSpan<Result>(_ body: (RawSpan) -> Result) -> Result {
+        let span = self.span
+        return unsafe body(span.bytes)
+    }
+}

@@ -1,0 +1,10 @@
+/* Counts heap allocations of the calling thread, for tests that claim "allocates nothing". */
+#ifndef SLUICE_ALLOCATION_COUNT_H
+#define SLUICE_ALLOCATION_COUNT_H
+
+#include <stdint.h>
+
+/* How often this thread has called malloc, calloc, realloc or posix_memalign since it began. */
+uint64_t sluice_allocation_count(void);
+
+#endif
