@@ -1,0 +1,71 @@
+// Counters and per-rule state across an edit. A command reads the live counters, edits rules and has the
+// result compiled; packets keep coming meanwhile. Whatever the old snapshot counted after its counters
+// were read is added to the new one when it is swapped in, so that nothing is lost.
+
+import Wire
+
+extension CompiledRuleset {
+    /// Writes the live counters into `ruleset`, which this snapshot was compiled from.
+    public func handOutCounters(to ruleset: inout Ruleset) {
+        handedOutRules = ruleCounters
+        handedOutPolicies = policyCounters
+        var rule = 0
+        var chain = 0
+        for name in TableName.allCases {
+            guard let table = ruleset.tables.firstIndex(where: { $0.name == name }) else {
+                continue
+            }
+            for position in ruleset.tables[table].chains.indices {
+                ruleset.tables[table].chains[position].counters = policyCounters[chain]
+                chain += 1
+                for offset in ruleset.tables[table].chains[position].rules.indices {
+                    ruleset.tables[table].chains[position].rules[offset].counters =
+                        ruleCounters[rule]
+                    rule += 1
+                }
+            }
+        }
+    }
+
+    /// Takes over what `old` counted since it handed its counters out, and where its `nth` rules
+    /// stand. Called at the batch boundary at which this snapshot replaces `old`.
+    public func adoptCounters(from old: CompiledRuleset) {
+        var oldRules: [RuleID: Int] = [:]
+        for (index, identity) in old.identities.enumerated() { oldRules[identity] = index }
+        for (index, identity) in identities.enumerated() {
+            guard let before = oldRules[identity] else { continue }
+            ruleCounters[index].add(old.ruleCounters[before], since: old.handedOutRules[before])
+            adoptNth(at: index, from: old, at: before)
+        }
+        for table in TableName.allCases {
+            for hook in BuiltinChain.allCases {
+                guard let chain = baseChain(table, hook), let before = old.baseChain(table, hook)
+                else { continue }
+                policyCounters[chain].add(
+                    old.policyCounters[before], since: old.handedOutPolicies[before])
+            }
+        }
+    }
+
+    private func adoptNth(at index: Int, from old: CompiledRuleset, at before: Int) {
+        guard let new = nthCounter(of: index), let previous = old.nthCounter(of: before) else {
+            return
+        }
+        nthCounters[new] = old.nthCounters[previous]
+    }
+
+    private func nthCounter(of index: Int) -> Int? {
+        let first = Int(rules[index].firstMatch)
+        for match in matches[first..<first + Int(rules[index].matchCount)] {
+            if case .nth(_, let counter, _) = match { return Int(counter) }
+        }
+        return nil
+    }
+}
+
+extension Counters {
+    fileprivate mutating func add(_ total: Counters, since base: Counters) {
+        packets &+= total.packets &- base.packets
+        bytes &+= total.bytes &- base.bytes
+    }
+}

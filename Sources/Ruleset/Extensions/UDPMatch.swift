@@ -1,0 +1,56 @@
+// `-m udp`: ports of a UDP header.
+
+import Wire
+
+struct UDPMatchParser: MatchParser {
+    static let name = "udp"
+    static let options: [OptionSpec] = [
+        OptionSpec("source-port", 1, invertible: true), OptionSpec("sport", 1, invertible: true),
+        OptionSpec("destination-port", 2, invertible: true),
+        OptionSpec("dport", 2, invertible: true),
+    ]
+
+    private var value = UDPMatch()
+
+    mutating func take(_ use: OptionUse, _ context: inout RuleContext) throws(CommandError) {
+        // iptables 1.8.9 takes 70000 here and keeps its low 16 bits; a port that does not exist is
+        // refused instead, as `-m tcp` refuses it.
+        let ends = use.value.split(separator: ":", omittingEmptySubsequences: false)
+        for end in ends where !end.isEmpty && CNumber.prefix(end) == nil {
+            guard context.resolver.port(service: String(end), transport: "udp") == nil else {
+                continue
+            }
+            throw .parameter(
+                "Port \"\(end)\" does not resolve to anything.\n", word: String(end),
+                expected: "a port from 0 to 65535 or the name of a service")
+        }
+        let ports = Invertible(
+            try PortText.parseRange(use.value, transport: "udp", context.resolver),
+            inverted: use.inverted)
+        if use.spec.id == 1 { value.sourcePorts = ports } else { value.destinationPorts = ports }
+    }
+
+    func match() -> Match { .udp(value) }
+}
+
+extension UDPMatch: ExtensionText {
+    var extensionName: String { "udp" }
+
+    var saved: String {
+        PortText.saved("--sport", sourcePorts) + PortText.saved("--dport", destinationPorts)
+    }
+
+    func listed(_ names: ListingNames) -> String {
+        " udp" + PortText.listed("spt", sourcePorts, names, transport: "udp")
+            + PortText.listed("dpt", destinationPorts, names, transport: "udp")
+    }
+
+    /// See `TCPMatch.asKernelKeeps`.
+    var asKernelKeeps: UDPMatch? {
+        let kept = UDPMatch(
+            sourcePorts: PortText.asKernelKeeps(sourcePorts),
+            destinationPorts: PortText.asKernelKeeps(destinationPorts))
+        let inverted = sourcePorts?.inverted == true || destinationPorts?.inverted == true
+        return kept == UDPMatch() && inverted ? nil : kept
+    }
+}

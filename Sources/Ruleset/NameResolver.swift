@@ -1,0 +1,64 @@
+// Names of ports, protocols, hosts and networks. The engine asks only through this protocol, so that
+// it stays deterministic: the same command, rules and resolver give the same bytes.
+
+import Wire
+
+public protocol NameResolver: Sendable {
+    /// `transport` is "tcp", "udp" … or `nil` for any.
+    func port(service: String, transport: String?) -> Port?
+    func service(port: Port, transport: String?) -> String?
+    func number(protocolName: String) -> IPProtocol?
+    func name(protocolNumber: IPProtocol) -> String?
+    /// Every address of a host or, failing that, of a named network; empty where there is none.
+    func addresses(host: String) -> [IPv4Address]
+    /// The name of a host or, failing that, of a network.
+    func host(address: IPv4Address) -> String?
+}
+
+/// A resolver that knows no names: numbers only.
+public struct NumericResolver: NameResolver {
+    public init() {}
+    public func port(service: String, transport: String?) -> Port? { nil }
+    public func service(port: Port, transport: String?) -> String? { nil }
+    public func number(protocolName: String) -> IPProtocol? { nil }
+    public func name(protocolNumber: IPProtocol) -> String? { nil }
+    public func addresses(host: String) -> [IPv4Address] { [] }
+    public func host(address: IPv4Address) -> String? { nil }
+}
+
+/// Protocols that iptables knows even where /etc/protocols is absent, in its order of preference.
+enum KnownProtocols {
+    static let names: [(name: String, number: UInt8)] = [
+        ("tcp", 6), ("sctp", 132), ("udp", 17), ("udplite", 136), ("icmp", 1), ("icmpv6", 58),
+        ("ipv6-icmp", 58), ("esp", 50), ("ah", 51), ("mobility-header", 135), ("ipv6-mh", 135),
+        ("mh", 135), ("all", 0),
+    ]
+}
+
+extension NameResolver {
+    /// A protocol as `-p` takes it: a number, "all", or a name in any case.
+    func parseProtocol(_ text: String) -> IPProtocol? {
+        if let number = CNumber.unsigned(text, max: 255) {
+            return IPProtocol(rawValue: UInt8(number))
+        }
+        let lowered = text.lowercased()
+        if lowered == "all" { return IPProtocol(rawValue: 0) }
+        return number(protocolName: lowered)
+            ?? KnownProtocols.names.first { $0.name == lowered }.map {
+                IPProtocol(rawValue: $0.number)
+            }
+    }
+
+    /// A protocol as rules are printed: its name where it has one.
+    func protocolText(_ number: IPProtocol) -> String {
+        name(protocolNumber: number)
+            ?? KnownProtocols.names.first { $0.number == number.rawValue && $0.number != 0 }?.name
+            ?? String(number.rawValue)
+    }
+
+    /// A port as a number (C notation, so `0x50` too) or as a service.
+    func parsePort(_ text: String, transport: String?) -> Port? {
+        if let number = CNumber.unsigned(text, max: 65535) { return Port(UInt16(number)) }
+        return port(service: text, transport: transport)
+    }
+}

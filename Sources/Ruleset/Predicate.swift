@@ -1,0 +1,53 @@
+// A rule's matches taken apart into what is tried one after the other. The compiler and the trace both
+// go by this list, so that "the third predicate failed" means the same to both.
+
+import Wire
+
+/// One thing that a rule's matches ask of a packet.
+public enum Predicate: Hashable, Sendable {
+    /// Also where no ports were said: the match still judges the transport header.
+    case ports(
+        TransportKind, source: Invertible<PortRange>, destination: Invertible<PortRange>)
+    case tcpFlags(Invertible<TCPFlagsTest>)
+    case tcpOption(Invertible<UInt8>)
+    case icmp(ICMPMatch)
+    case multiport(MultiportMatch)
+    case state(Invertible<ConnectionStates>)
+    case conntrack(ConntrackMatch)
+    case statistic(StatisticMatch)
+    case mark(Invertible<MarkTest>)
+    case addrtype(AddrtypeMatch)
+}
+
+extension Rule {
+    /// In the order in which they are tried. A comment asks nothing.
+    public var predicates: [Predicate] { matches.flatMap(\.predicates) }
+}
+
+extension Match {
+    var predicates: [Predicate] {
+        switch self {
+        case .tcp(let tcp):
+            let ports = Self.ports(.tcp, tcp.sourcePorts, tcp.destinationPorts)
+            return [ports] + (tcp.flags.map { [.tcpFlags($0)] } ?? [])
+                + (tcp.option.map { [.tcpOption($0)] } ?? [])
+        case .udp(let udp): return [Self.ports(.udp, udp.sourcePorts, udp.destinationPorts)]
+        case .icmp(let icmp): return [.icmp(icmp)]
+        case .multiport(let multiport): return [.multiport(multiport)]
+        case .comment: return []
+        case .conntrack(let conntrack): return [.conntrack(conntrack)]
+        case .state(let states): return [.state(states)]
+        case .statistic(let statistic): return [.statistic(statistic)]
+        case .mark(let mark): return [.mark(mark)]
+        case .addrtype(let types): return [.addrtype(types)]
+        }
+    }
+
+    private static func ports(
+        _ kind: TransportKind, _ source: Invertible<PortRange>?,
+        _ destination: Invertible<PortRange>?
+    ) -> Predicate {
+        .ports(
+            kind, source: source ?? Invertible(.all), destination: destination ?? Invertible(.all))
+    }
+}
