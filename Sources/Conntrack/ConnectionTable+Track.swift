@@ -1,0 +1,156 @@
+// nf_conntrack_in: which connection does a packet belong to, and what does it do to it?
+
+import Wire
+
+extension ConnectionTable {
+    /// Tracks a packet: finds or makes its connection, moves the connection's state, prolongs it.
+    ///
+    /// `verifyChecksum` is for packets that arrive (PREROUTING); those of the host itself are trusted.
+    /// A new entry is not in the table before `confirm`; a packet that dies earlier gives it back with
+    /// `releaseUnconfirmed`.
+    public func track(
+        _ bytes: RawSpan, _ view: PacketView, offload: OffloadHeader, verifyChecksum: Bool,
+        now: Timestamp
+    ) -> Tracked {
+        let verify = verifyChecksum && settings.checksum && !offload.checksumIsGood
+        return consider(bytes, view, verify, now, dry: false)
+    }
+
+    /// What `track` would say, without changing anything. A connection it would make has no handle.
+    public func peek(
+        _ bytes: RawSpan, _ view: PacketView, offload: OffloadHeader, verifyChecksum: Bool,
+        now: Timestamp
+    ) -> Tracked {
+        let verify = verifyChecksum && settings.checksum && !offload.checksumIsGood
+        return consider(bytes, view, verify, now, dry: true)
+    }
+
+    private func consider(
+        _ bytes: RawSpan, _ view: PacketView, _ verify: Bool, _ now: Timestamp, dry: Bool
+    ) -> Tracked {
+        if view.transport == .icmp, let tracked = trackICMPHeader(bytes, view, verify, now, dry) {
+            if tracked.state == .invalid, !dry { statistics.error &+= 1 }
+            return tracked
+        }
+        guard let tuple = Tuple(view) else {
+            return invalid(view.transport == .fragment ? .fragment : .truncatedHeader, dry)
+        }
+        var facts = PacketFacts(now: now, length: view.totalLength)
+        if view.transport == .tcp { facts.segment = TCPSegment(bytes, view) }
+        let fault = Self.headerFault(bytes, view, facts, verify)
+        if let found = lookUp(tuple, now: now, dry: dry) {
+            if let fault { return invalid(fault, dry) }
+            if let tracked = follow(found, facts, dry) { return tracked }
+            // Else this SYN begins another connection under the same tuple.
+        }
+        guard tuple.isInvertible else { return invalid(.icmpWithoutQuery, dry) }
+        return open(tuple, facts, fault, dry)
+    }
+
+    private func invalid(_ reason: InvalidReason, _ dry: Bool) -> Tracked {
+        if !dry { statistics.invalid &+= 1 }
+        return .invalid(reason)
+    }
+
+    // MARK: A known connection
+
+    /// `nil` where the entry was ended because the packet reopens the connection.
+    private func follow(_ found: Found, _ facts: PacketFacts, _ dry: Bool) -> Tracked? {
+        let index = found.index
+        if dry {
+            var copy = storage[index]
+            return conclude(found, copy.follow(facts, found.direction, settings), dry: true)
+        }
+        let before = storage[index].expires
+        let verdict = storage[index].follow(facts, found.direction, settings)
+        if storage[index].expires < before, TimerWheel.isFiledTooLate(index, storage) {
+            wheel.remove(index, storage)
+            wheel.insert(index, storage)
+        }
+        switch verdict {
+        case .reopen, .acceptedAndEnds:
+            break
+        case .accepted, .invalid:
+            let evictable = storage[index].mayBeEvicted
+            if storage[index].isEvictable != evictable { setEvictable(index, evictable) }
+        }
+        // Ended before it counts as answered: so says the event too.
+        switch verdict {
+        case .reopen, .acceptedAndEnds: end(index, now: facts.now)
+        case .invalid: statistics.invalid &+= 1
+        case .accepted: break
+        }
+        return conclude(found, verdict, dry: false)
+    }
+
+    private func conclude(_ found: Found, _ verdict: PacketVerdict, dry: Bool) -> Tracked? {
+        switch verdict {
+        case .reopen: return nil
+        case .invalid(let reason): return .invalid(reason)
+        case .accepted, .acceptedAndEnds: break
+        }
+        var tracked = Tracked(
+            state: .established, connection: handle(found.index), direction: found.direction)
+        let seenReply = storage[found.index].status.contains(.seenReply)
+        if found.direction == .original {
+            if !seenReply { tracked.state = .new }
+        } else if !seenReply, !dry {
+            storage[found.index].status.insert(.seenReply)
+            storage[found.index].pendingEvents.insert(.reply)
+        }
+        return tracked
+    }
+
+    // MARK: A new connection
+
+    private func open(
+        _ tuple: Tuple, _ facts: PacketFacts, _ fault: InvalidReason?, _ dry: Bool
+    ) -> Tracked {
+        if dry { return tryOpening(tuple, facts, fault) }
+        // As in the kernel a slot comes first, so that a full table speaks before a bad packet does.
+        guard let index = allocate(tuple) ?? evictAndAllocate(tuple, now: facts.now) else {
+            statistics.drop &+= 1
+            statistics.tableFull &+= 1
+            return Tracked(state: .invalid, drop: .tableFull)
+        }
+        var reason = fault
+        if reason == nil,
+            case .invalid(let found) = storage[index].follow(facts, .original, settings)
+        {
+            reason = found
+        }
+        if let reason {
+            count &-= 1
+            free(index)
+            return invalid(reason, false)
+        }
+        return Tracked(state: .new, connection: handle(index), created: true)
+    }
+
+    private func tryOpening(
+        _ tuple: Tuple, _ facts: PacketFacts, _ fault: InvalidReason?
+    ) -> Tracked {
+        guard count < capacity || victims(near: tuple, now: facts.now) else {
+            return Tracked(state: .invalid, drop: .tableFull)
+        }
+        if let fault { return .invalid(fault) }
+        var entry = Connection(original: tuple, generation: 0)
+        if case .invalid(let reason) = entry.follow(facts, .original, settings) {
+            return .invalid(reason)
+        }
+        return Tracked(state: .new, created: true)
+    }
+}
+
+extension OffloadHeader {
+    /// Partial, verified by the sender's side, or not yet made because the frame is still to be
+    /// segmented (`CHECKSUM_PARTIAL`, `CHECKSUM_UNNECESSARY`).
+    var checksumIsGood: Bool { needsChecksum || dataValid || isSuperFrame }
+}
+
+extension Connection {
+    /// Unassured, or closing: what early drop and the collector may take.
+    var mayBeEvicted: Bool {
+        !status.contains(.assured) || (original.protocol == .tcp && tcp.state.isClosing)
+    }
+}

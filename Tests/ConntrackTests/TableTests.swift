@@ -1,0 +1,166 @@
+import Testing
+import Wire
+
+@testable import Conntrack
+
+@Suite("The table")
+struct TableTests {
+    @Test("an unconfirmed connection is found by nobody, and leaves no trace when its packet dies")
+    func unconfirmed() {
+        let table = ConnectionTable(capacity: 4, seed: 1)
+        let tracked = table.track(.udp(Flow()), at: seconds(0))
+        #expect(tracked.created)
+        #expect(table.count == 1)
+        #expect(table.find(Tuple(client, 40_000, server, 80, .udp), now: seconds(0)) == nil)
+        table.releaseUnconfirmed(tracked.connection!)
+        table.expire(now: seconds(0))
+        #expect(table.count == 0)
+        #expect(!table.contains(tracked.connection!))
+        // Harmless on a confirmed one and on a stale handle.
+        let kept = table.pass(.udp(Flow()), at: seconds(0))
+        table.releaseUnconfirmed(kept.connection!)
+        table.releaseUnconfirmed(tracked.connection!)
+        #expect(table.count == 1)
+    }
+
+    @Test("peeking changes nothing")
+    func peek() {
+        let table = ConnectionTable(capacity: 4, seed: 1)
+        let opening = table.peek(.tcp(Flow(), .syn), at: seconds(0))
+        #expect(opening == Tracked(state: .new, created: true))
+        #expect(table.count == 0)
+        let id = table.pass(.tcp(Flow(), .syn, seq: 100), at: seconds(0)).connection!
+        let before = table.record(id, now: seconds(0))
+        let statistics = table.statistics
+        let answer = table.peek(.tcp(Flow().back, [.syn, .ack], seq: 1, ack: 101), at: seconds(0))
+        #expect(answer.state == .established)
+        #expect(answer.connection == id)
+        _ = table.peek(.tcp(Flow().back, [.rst, .ack], ack: 101), at: seconds(0))
+        _ = table.peek(.tcp(Flow(), [.fin, .syn]), at: seconds(0))
+        _ = table.peek(.udp(Flow()), at: seconds(0))
+        #expect(table.record(id, now: seconds(0)) == before)
+        #expect(table.statistics == statistics)
+        #expect(table.count == 1)
+        // Overdue entries are passed over, not ended.
+        #expect(table.peek(.tcp(Flow(), .syn), at: seconds(500)).created)
+        #expect(table.count == 1)
+    }
+
+    @Test("nothing overdue is ever found, however late expire is called")
+    func overdue() {
+        let table = ConnectionTable(capacity: 4, seed: 1)
+        let id = table.pass(.udp(Flow()), at: seconds(0)).connection!
+        #expect(table.track(.udp(Flow()), at: seconds(29)).connection == id)
+        let later = table.track(.udp(Flow()), at: seconds(59))
+        #expect(later.created)
+        #expect(later.connection != id)
+        #expect(table.statistics.expired == 1)
+    }
+
+    @Test("a mark and the masquerade interface stay with the connection")
+    func accessors() {
+        let table = ConnectionTable(capacity: 4, seed: 1)
+        let id = table.pass(.udp(Flow()), at: seconds(0)).connection!
+        table.setMark(id, 0xBEEF)
+        table.setMasqueradeInterface(id, InterfaceIndex(rawValue: 3))
+        #expect(table.mark(id) == 0xBEEF)
+        #expect(table.masqueradeInterface(id) == InterfaceIndex(rawValue: 3))
+        #expect(table.delete(id, now: seconds(0)))
+        #expect(!table.delete(id, now: seconds(0)))
+        table.expire(now: seconds(0))
+        #expect(table.mark(id) == 0)
+        #expect(table.record(id, now: seconds(0)) == nil)
+    }
+
+    @Test("masqueraded connections go with their interface, or with their address")
+    func masqueradeCleanup() {
+        let table = ConnectionTable(capacity: 16, seed: 1)
+        let wan = InterfaceIndex(rawValue: 7)
+        for number in 0..<6 {
+            var frame = Frame.udp(Flow(UInt16(1000 + number)))
+            let address = number < 3 ? gateway : IPv4Address(192, 0, 2, 2)
+            let tracked = table.forward(&frame, at: seconds(0), snat: NATRange(address))
+            if number != 0 { table.setMasqueradeInterface(tracked.connection!, wan) }
+        }
+        let byAddress = table.deleteMasqueraded(
+            interface: wan, address: gateway, from: 0, limit: 100, now: seconds(0))
+        #expect(byAddress.deleted == 2)
+        #expect(byAddress.next == nil)
+        let byInterface = table.deleteMasqueraded(
+            interface: wan, address: nil, from: 0, limit: 4, now: seconds(0))
+        #expect(byInterface.deleted == 1)
+        #expect(byInterface.next == 4)
+        #expect(table.count == 3)
+    }
+
+    @Test("a walk in slices visits every entry once")
+    func slices() {
+        let table = ConnectionTable(capacity: 100, seed: 1)
+        for port in UInt16(1)...50 { table.pass(.udp(Flow(port)), at: seconds(0)) }
+        var seen: [UInt16] = []
+        var cursor: UInt32? = 0
+        while let from = cursor {
+            cursor = table.forEach(from: from, limit: 7, now: seconds(0)) {
+                seen.append($0.original.sourcePort.rawValue)
+            }
+        }
+        #expect(seen.sorted() == Array(1...50))
+        table.flush(now: seconds(0))
+        #expect(table.count == 0)
+        #expect(table.forEach(from: 0, limit: 1000, now: seconds(0)) { _ in } == nil)
+    }
+
+    @Test("events tell what a packet did, once per packet, and a full ring counts its losses")
+    func events() {
+        let table = ConnectionTable(capacity: 16, seed: 1)
+        table.pass(.udp(Flow(9)), at: seconds(0))
+        #expect(table.nextEvent() == nil, "nobody listens")
+        table.listen(capacity: 4)
+        table.pass(.tcp(Flow(), .syn, seq: 100), at: seconds(0))
+        table.pass(.tcp(Flow().back, [.syn, .ack], seq: 9, ack: 101), at: seconds(0))
+        table.pass(.tcp(Flow(), .ack, seq: 101, ack: 10), at: seconds(0))
+        table.pass(.tcp(Flow(), .ack, seq: 101, ack: 10, data: 5), at: seconds(0))
+        var events: [ConnectionEvent] = []
+        while let event = table.nextEvent() { events.append(event) }
+        #expect(events.map(\.kind) == [.new, .update, .update])
+        #expect(events.map(\.record.tcpState) == [.synSent, .synRecv, .established])
+        table.flush(now: seconds(1))
+        #expect(table.nextEvent()?.kind == .destroy)
+        for port in UInt16(1)...9 { table.pass(.udp(Flow(port)), at: seconds(2)) }
+        #expect(table.eventsLost > 0)
+    }
+
+    @Test("two packets of one UDP flow that race are one connection")
+    func clash() {
+        let table = ConnectionTable(capacity: 4, seed: 1)
+        var one = table.track(.udp(Flow()), at: seconds(0))
+        var two = table.track(.udp(Flow()), at: seconds(0))
+        #expect(one.connection != two.connection)
+        #expect(table.confirm(&one, now: seconds(0)) == nil)
+        #expect(table.confirm(&two, now: seconds(0)) == nil)
+        #expect(two.connection == one.connection)
+        #expect(table.statistics.clashResolve == 1)
+        #expect(table.count == 1)
+        // TCP does not resolve: the second packet is sent again.
+        var first = table.track(.tcp(Flow(), .syn), at: seconds(0))
+        var second = table.track(.tcp(Flow(), .syn), at: seconds(0))
+        #expect(table.confirm(&first, now: seconds(0)) == nil)
+        #expect(table.confirm(&second, now: seconds(0)) == .confirmClash)
+    }
+
+    @Test("the same seed gives the same table")
+    func deterministic() {
+        func run() -> [ConnectionRecord] {
+            let table = ConnectionTable(capacity: 64, seed: 77)
+            for number in 0..<40 {
+                var frame = Frame.udp(
+                    Flow(from: (IPv4Address(10, 1, 0, UInt8(number)), 5000), to: (server, 53)))
+                _ = table.forward(&frame, at: seconds(Double(number)), snat: NATRange(gateway))
+            }
+            var records: [ConnectionRecord] = []
+            _ = table.forEach(from: 0, limit: 64, now: seconds(40)) { records.append($0) }
+            return records
+        }
+        #expect(run() == run())
+    }
+}
