@@ -1,0 +1,158 @@
+// The five hooks. The one place that knows netfilter's order:
+//
+//            in                                                       from the node
+//             │                                                             │
+//   PREROUTING: raw ─ conntrack ─ mangle ─ nat(dst)              OUTPUT: raw ─ conntrack ─ mangle
+//             │                                                     (route again) ─ nat(dst)
+//           route ── local ── INPUT: mangle ─ filter ─ nat(src)     (route again) ─ filter
+//             │                        └ confirm ─ to the node              │
+//        TTL, MTU                                                           │
+//             │                                                             │
+//      FORWARD: mangle ─ filter ───────────────┐      ┌────────────────────┘
+//                                              ▼      ▼
+//                       POSTROUTING: mangle ─ nat(src) ─ confirm ─ out
+//
+// It refuses to know how packets arrive or leave: reassembly comes before it, neighbours, layer 2 and
+// fragmentation after it. It reads no clock and no random source but those it is given.
+
+import Conntrack
+import Routing
+import Ruleset
+import Wire
+
+/// Walks packets through the hooks over one ruleset, one connection table and one routing snapshot.
+///
+/// Not thread-safe: it belongs to one worker. Rules and routes are swapped between batches.
+public final class HookEngine {
+    public var rules: CompiledRuleset
+    public let connections: ConnectionTable
+    public var routes: RoutingSnapshot
+    /// What `statistic --mode random` draws from.
+    public var random: SeededRandom
+    /// Receives what LOG rules log; called on the packet path, so it copies and returns.
+    public var onLog: ((LogRecord, RawSpan) -> Void)?
+    /// nf_conntrack_checksum: verify transport checksums at PREROUTING.
+    public var verifiesChecksums = true
+    /// Off during a dry run: rule counters, `nth` and the table stay as they are.
+    var counting = true
+    /// The time of the packet in hand.
+    var now = Timestamp(nanoseconds: 0)
+
+    public init(
+        rules: CompiledRuleset, connections: ConnectionTable, routes: RoutingSnapshot, seed: UInt64
+    ) {
+        self.rules = rules
+        self.connections = connections
+        self.routes = routes
+        random = SeededRandom(seed: seed)
+    }
+
+    /// A packet that came in on `packet.inInterface`.
+    ///
+    /// After `.answer`, the caller sends the answer (with `answers` set to this packet's `tracked`)
+    /// and then calls `release(packet)`; the other outcomes need nothing.
+    public func receive(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, now: Timestamp
+    ) -> Disposition {
+        self.now = now
+        var observer = Silent()
+        return receive(&bytes, &packet, &observer)
+    }
+
+    /// The same, recording every step.
+    public func receive(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, now: Timestamp, trace: inout Trace
+    ) -> Disposition {
+        self.now = now
+        var observer = Recorder(trace: trace)
+        let disposition = receive(&bytes, &packet, &observer)
+        trace = observer.trace
+        return disposition
+    }
+
+    /// A datagram whose fragments ended in `.gather`, put together: INPUT.
+    public func deliver(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, now: Timestamp
+    ) -> Disposition {
+        self.now = now
+        var observer = Silent()
+        return finish(input(&bytes, &packet, &observer), packet, &observer)
+    }
+
+    /// The same, recording every step.
+    public func deliver(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, now: Timestamp, trace: inout Trace
+    ) -> Disposition {
+        self.now = now
+        var observer = Recorder(trace: trace)
+        let disposition = finish(input(&bytes, &packet, &observer), packet, &observer)
+        trace = observer.trace
+        return disposition
+    }
+
+    /// A packet that the node itself made: from its sockets, or an answer of the data plane's own.
+    ///
+    /// `.deliver` means that it came back to the node over the loopback interface; it has passed
+    /// PREROUTING and INPUT there.
+    public func send(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, now: Timestamp
+    ) -> Disposition {
+        self.now = now
+        var observer = Silent()
+        return send(&bytes, &packet, &observer)
+    }
+
+    /// The same, recording every step.
+    public func send(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, now: Timestamp, trace: inout Trace
+    ) -> Disposition {
+        self.now = now
+        var observer = Recorder(trace: trace)
+        let disposition = send(&bytes, &packet, &observer)
+        trace = observer.trace
+        return disposition
+    }
+
+    /// What `receive` (or `send`, for a packet of the node's own) would do, changing nothing: no
+    /// counter moves, no connection stays, and the random numbers drawn are drawn again.
+    public func explain(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, ofNode: Bool, now: Timestamp
+    ) -> (Disposition, Trace) {
+        let saved = (random, onLog)
+        counting = false
+        onLog = nil
+        defer {
+            (random, onLog) = saved
+            counting = true
+        }
+        var trace = Trace()
+        let disposition =
+            ofNode
+            ? send(&bytes, &packet, now: now, trace: &trace)
+            : receive(&bytes, &packet, now: now, trace: &trace)
+        release(packet)
+        return (disposition, trace)
+    }
+
+    /// Gives up the unconfirmed connection of a packet that was answered.
+    public func release(_ packet: Packet) {
+        if packet.tracked.created, let id = packet.tracked.connection {
+            connections.releaseUnconfirmed(id)
+        }
+    }
+
+    func finish<O: WalkObserver>(
+        _ disposition: Disposition, _ packet: Packet, _ observer: inout O
+    ) -> Disposition {
+        if case .drop = disposition { release(packet) }
+        observer.note(packet, .end(disposition))
+        return disposition
+    }
+}
+
+/// What a LOG rule saw.
+public struct LogRecord: Sendable {
+    public var hook: BuiltinChain
+    public var log: LogTarget
+    public var packet: Packet
+}

@@ -1,0 +1,92 @@
+// A packet on its way through the hooks: what the kernel keeps in an skb beside the bytes, and what
+// becomes of it at the end of a walk.
+
+import Conntrack
+import Routing
+import Ruleset
+import Wire
+
+/// A packet's metadata. Its bytes travel beside it as a span; `view` and the bytes change together.
+public struct Packet: Sendable {
+    public var view: PacketView
+    public var offload: OffloadHeader
+    /// Where it came in; `.none` for a packet the node itself made.
+    public var inInterface: InterfaceIndex
+    public var inName: InterfaceName
+    /// Where it goes out, once routed.
+    public var outInterface: InterfaceIndex
+    public var outName: InterfaceName
+    /// The gateway, or the destination itself; meaningful once routed.
+    public var nextHop: IPv4Address
+    /// `skb->mark`.
+    public var mark: UInt32
+    /// The connection it belongs to and how, once conntrack has seen it.
+    public var tracked: Tracked
+    /// The largest fragment of the datagram, in bytes with its IP header; 0 if it came whole.
+    public var largestFragment: Int
+    /// For an error the node sends itself: the packet that it answers. Conntrack attaches the error
+    /// to that packet's connection even if it was never confirmed (nf_ct_attach).
+    public var answers: Tracked?
+    /// It went out of the node and came back over the loopback interface.
+    var isLoopedBack = false
+    /// INPUT changed its source: where it came from was judged by the address it had before.
+    public internal(set) var isSourceTranslated = false
+
+    public init(
+        view: PacketView, offload: OffloadHeader = .none, inInterface: InterfaceIndex = .none,
+        inName: InterfaceName = InterfaceName(), mark: UInt32 = 0
+    ) {
+        self.view = view
+        self.offload = offload
+        self.inInterface = inInterface
+        self.inName = inName
+        outInterface = .none
+        outName = InterfaceName()
+        nextHop = .any
+        self.mark = mark
+        tracked = .untracked
+        largestFragment = 0
+        answers = nil
+    }
+}
+
+/// The answer a dropped packet draws from the node.
+public enum Answer: Hashable, Sendable {
+    /// An ICMP error quoting the packet. `information` is the word behind the checksum: the next
+    /// hop's MTU for 3/4 (RFC 1191), the gateway for a redirect.
+    case icmp(type: UInt8, code: UInt8, information: UInt32)
+    /// A TCP reset (net/ipv4/netfilter/nf_reject_ipv4.c).
+    case tcpReset
+}
+
+/// Where a packet leaves the node.
+public struct Egress: Hashable, Sendable {
+    public var interface: InterfaceIndex
+    public var nextHop: IPv4Address
+    /// The route's MTU in bytes; a larger packet is fragmented here.
+    public var mtu: Int
+    /// The sender should be told of this better gateway (ICMP redirect), if any.
+    public var redirect: IPv4Address?
+
+    public init(
+        interface: InterfaceIndex, nextHop: IPv4Address, mtu: Int, redirect: IPv4Address? = nil
+    ) {
+        self.interface = interface
+        self.nextHop = nextHop
+        self.mtu = mtu
+        self.redirect = redirect
+    }
+}
+
+/// What becomes of a packet at the end of a walk.
+public enum Disposition: Hashable, Sendable {
+    case forward(Egress)
+    /// To the node's own sockets, as having come in on the packet's `inInterface`.
+    case deliver
+    /// A fragment for the node: INPUT looks at whole datagrams only. The caller puts it together and
+    /// goes on with `HookEngine.deliver`.
+    case gather
+    case drop(DropReason)
+    /// Dropped for that reason, and the node answers.
+    case answer(Answer, DropReason)
+}

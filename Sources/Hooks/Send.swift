@@ -1,0 +1,101 @@
+// A packet of the node itself: OUTPUT, routed again where a rule changed what routing reads, then
+// POSTROUTING; and, if it stays on the node, PREROUTING and INPUT of the loopback interface.
+
+import Conntrack
+import Routing
+import Ruleset
+import Wire
+
+extension HookEngine {
+    func send<O: WalkObserver>(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, _ observer: inout O
+    ) -> Disposition {
+        finish(output(&bytes, &packet, &observer), packet, &observer)
+    }
+
+    private func output<O: WalkObserver>(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, _ observer: inout O
+    ) -> Disposition {
+        var decision = routes.route(output: query(packet))
+        observer.note(packet, .routed(decision))
+        guard decision.leadsSomewhere else { return .drop(.noRoute) }
+        // Every OUTPUT chain sees the interface of this first decision, POSTROUTING the last one's.
+        setEgress(decision, &packet)
+        observer.note(packet, .hook(.output))
+        if let end = filter(.raw, .output, &bytes, &packet, &observer) { return end }
+        if let answered = packet.answers, answered.connection != nil {
+            attach(answered, &packet, &observer)
+        } else if let end = track(bytes.bytes, &packet, &observer) {
+            return end
+        }
+        let before = RouteInputs(packet)
+        if let end = filter(.mangle, .output, &bytes, &packet, &observer) { return end }
+        if before != RouteInputs(packet) { decision = reroute(packet, &observer) }
+        let destination = packet.view.destination
+        if let end = nat(.output, .destination, &bytes, &packet, &observer) { return end }
+        if destination != packet.view.destination { decision = reroute(packet, &observer) }
+        guard decision.leadsSomewhere else { return .drop(.noRoute) }
+        if let end = filter(.filter, .output, &bytes, &packet, &observer) { return end }
+        setEgress(decision, &packet)
+        if let end = postrouting(&bytes, &packet, &observer) { return end }
+        guard decision.kind != .local else { return loopBack(&bytes, &packet, &observer) }
+        return .forward(
+            Egress(
+                interface: decision.outInterface, nextHop: decision.nextHop, mtu: decision.mtu))
+    }
+
+    /// What mangle may change so that the packet is routed again (`ipt_mangle_out`).
+    private struct RouteInputs: Equatable {
+        var source, destination: IPv4Address
+        var mark: UInt32
+        var typeOfService: UInt8
+
+        init(_ packet: Packet) {
+            source = packet.view.source
+            destination = packet.view.destination
+            mark = packet.mark
+            typeOfService = packet.view.typeOfService
+        }
+    }
+
+    private func reroute<O: WalkObserver>(
+        _ packet: Packet, _ observer: inout O
+    ) -> RouteDecision {
+        let decision = routes.route(output: query(packet))
+        observer.note(packet, .routed(decision))
+        return decision
+    }
+
+    /// An error about a packet is related to that packet's connection, seen from its other side
+    /// (`nf_conntrack_attach`).
+    private func attach<O: WalkObserver>(
+        _ answered: Tracked, _ packet: inout Packet, _ observer: inout O
+    ) {
+        packet.tracked = Tracked(
+            state: .related, connection: answered.connection,
+            direction: answered.direction.opposite)
+        observer.note(packet, .tracked(packet.tracked))
+    }
+
+    /// The packet comes back on the loopback interface with the tracking it already has: conntrack
+    /// looks at it once (`nf_conntrack_in`, "previously seen").
+    private func loopBack<O: WalkObserver>(
+        _ bytes: inout MutableRawSpan, _ packet: inout Packet, _ observer: inout O
+    ) -> Disposition {
+        packet.inInterface = packet.outInterface
+        packet.inName = packet.outName
+        packet.outInterface = .none
+        packet.outName = InterfaceName()
+        packet.isLoopedBack = true
+        return arrive(&bytes, &packet, &observer)
+    }
+}
+
+extension RouteDecision {
+    var leadsSomewhere: Bool {
+        switch kind {
+        case .unicast, .local, .broadcast, .multicast: true
+        case .blackhole, .unreachable, .prohibit, .noRoute, .invalid: false
+        }
+    }
+}

@@ -1,0 +1,181 @@
+// Conntrack and NAT as the hooks use them: who is tracked when, which packets walk a nat chain, and what
+// a NAT target makes of its options (net/netfilter/nf_nat_core.c, nf_nat_inet_fn).
+
+import Conntrack
+import Routing
+import Ruleset
+import Wire
+
+extension HookEngine {
+    /// Tracks the packet if some rule needs tracking; a packet that went around the loopback keeps
+    /// the tracking it has.
+    func track<O: WalkObserver>(
+        _ bytes: RawSpan, _ packet: inout Packet, _ observer: inout O
+    ) -> Disposition? {
+        guard rules.needsTracking, !packet.isLoopedBack else { return nil }
+        // The node's own packets are not verified (nf_checksum at LOCAL_OUT).
+        let verify = verifiesChecksums && packet.inInterface != .none
+        packet.tracked =
+            counting
+            ? connections.track(
+                bytes, packet.view, offload: packet.offload, verifyChecksum: verify, now: now)
+            : peek(bytes, packet, verify)
+        observer.note(packet, .tracked(packet.tracked))
+        return packet.tracked.drop.map { .drop($0) }
+    }
+
+    /// A dry run's tracking: a new connection is made, so that rules can bind it, and released at
+    /// the end; an existing one is only looked at.
+    private func peek(_ bytes: RawSpan, _ packet: Packet, _ verify: Bool) -> Tracked {
+        let seen = connections.peek(
+            bytes, packet.view, offload: packet.offload, verifyChecksum: verify, now: now)
+        guard seen.state == .new, seen.connection == nil, connections.count < connections.capacity
+        else { return seen }
+        return connections.track(
+            bytes, packet.view, offload: packet.offload, verifyChecksum: verify, now: now)
+    }
+
+    func confirm<O: WalkObserver>(
+        _ packet: inout Packet, _ observer: inout O
+    ) -> Disposition? {
+        guard let id = packet.tracked.connection else { return nil }
+        let created = packet.tracked.created
+        if counting, let reason = connections.confirm(&packet.tracked, now: now) {
+            return .drop(reason)
+        }
+        if created { observer.note(packet, .confirmed(id)) }
+        return nil
+    }
+
+    /// One NAT hook: binds this end of a new connection by the chain or by a null binding, then
+    /// applies the connection's translation to the packet.
+    func nat<O: WalkObserver>(
+        _ hook: BuiltinChain, _ end: PacketEnd, _ bytes: inout MutableRawSpan,
+        _ packet: inout Packet, _ observer: inout O
+    ) -> Disposition? {
+        guard rules.hasNAT, let id = packet.tracked.connection else { return nil }
+        let opens: Bool
+        switch packet.tracked.state {
+        case .new: opens = true
+        // Errors about a connection are translated, whatever binds or does not.
+        case .related: opens = packet.view.protocol != .icmp
+        default: opens = false
+        }
+        if opens, connections.needsBinding(id, end) {
+            if let drop = bind(id, hook, end, &bytes, &packet, &observer) { return drop }
+        } else if hook == .postrouting, packet.tracked.direction == .original,
+            egressChanged(id, packet)
+        {
+            if counting { connections.delete(id, now: now) }
+            return .drop(.egressChanged)
+        }
+        return translate(end, &bytes, &packet, &observer)
+    }
+
+    private func bind<O: WalkObserver>(
+        _ id: ConnectionID, _ hook: BuiltinChain, _ end: PacketEnd, _ bytes: inout MutableRawSpan,
+        _ packet: inout Packet, _ observer: inout O
+    ) -> Disposition? {
+        if let drop = filter(.nat, hook, &bytes, &packet, &observer) { return drop }
+        guard connections.needsBinding(id, end) else { return nil }
+        if let reason = connections.bind(id, end, range: nil, now: now) { return .drop(reason) }
+        observer.note(packet, .bound(id, end, byRule: false))
+        return nil
+    }
+
+    private func translate<O: WalkObserver>(
+        _ end: PacketEnd, _ bytes: inout MutableRawSpan, _ packet: inout Packet,
+        _ observer: inout O
+    ) -> Disposition? {
+        let before = packet.view
+        switch connections.translate(
+            &bytes, &packet.view, packet.tracked, end: end, offload: packet.offload)
+        {
+        case .unchanged: return nil
+        case .rewritten:
+            observer.note(packet, .rewritten(end, before: before))
+            return nil
+        case .refused: return .drop(.untranslatable)
+        }
+    }
+
+    /// A masqueraded connection whose egress is no longer the one it was masqueraded for
+    /// (`nf_nat_oif_changed`).
+    private func egressChanged(_ id: ConnectionID, _ packet: Packet) -> Bool {
+        let interface = connections.masqueradeInterface(id)
+        return interface != .none && interface != packet.outInterface
+    }
+}
+
+extension HookEngine {
+    /// Applies a NAT target: binds the connection; `nil` never, since a NAT target ends the chain.
+    func applyNAT<O: WalkObserver>(
+        _ target: CompiledTarget, _ hook: BuiltinChain, _ packet: Packet, _ observer: inout O
+    ) -> Verdict? {
+        guard let id = packet.tracked.connection else { return .accept }
+        switch target {
+        case .translate(let end, let index):
+            return bind(id, end, NATRange(rules.translations[Int(index)]), packet, &observer)
+        case .masquerade(let index):
+            return masquerade(id, rules.translations[Int(index)], packet, &observer)
+        case .redirect(let index):
+            return redirect(id, hook, rules.translations[Int(index)], packet, &observer)
+        default: return nil
+        }
+    }
+
+    private func bind<O: WalkObserver>(
+        _ id: ConnectionID, _ end: PacketEnd, _ range: NATRange,
+        _ packet: Packet, _ observer: inout O
+    ) -> Verdict {
+        if let reason = connections.bind(id, end, range: range, now: now) {
+            return .drop(reason)
+        }
+        observer.note(packet, .bound(id, end, byRule: true))
+        return .accept
+    }
+
+    /// nf_nat_masquerade.c: the outgoing interface's address towards the next hop.
+    private func masquerade<O: WalkObserver>(
+        _ id: ConnectionID, _ translation: NATTarget, _ packet: Packet,
+        _ observer: inout O
+    ) -> Verdict {
+        // A source of 0.0.0.0 (a DHCP client) is left alone.
+        if packet.view.source == .any { return .accept }
+        guard
+            let address = routes.selectAddress(
+                interface: packet.outInterface, nextHop: packet.nextHop, scope: .universe)
+        else { return .drop(.noMasqueradeAddress) }
+        connections.setMasqueradeInterface(id, packet.outInterface)
+        return bind(
+            id, .source, NATRange(translation, addresses: address...address), packet, &observer)
+    }
+
+    /// nf_nat_redirect.c: to the incoming interface's first address; the node's own packets to
+    /// 127.0.0.1.
+    private func redirect<O: WalkObserver>(
+        _ id: ConnectionID, _ hook: BuiltinChain, _ translation: NATTarget, _ packet: Packet,
+        _ observer: inout O
+    ) -> Verdict {
+        let address =
+            hook == .output
+            ? IPv4Address.loopback : routes.addresses(of: packet.inInterface).first?.local
+        guard let address else { return .drop(.noMasqueradeAddress) }
+        return bind(
+            id, .destination, NATRange(translation, addresses: address...address), packet, &observer
+        )
+    }
+}
+
+extension NATRange {
+    /// What the target's options say; `addresses` where the target itself names none.
+    init(_ target: NATTarget, addresses: ClosedRange<IPv4Address>? = nil) {
+        var flags: Flags = []
+        if target.random { flags.insert(.random) }
+        if target.randomFully { flags.insert(.randomFully) }
+        if target.persistent { flags.insert(.persistent) }
+        self.init(
+            addresses: addresses ?? target.addresses.map { $0.first...$0.last },
+            ports: target.ports.map { $0.first...$0.last }, basePort: target.basePort, flags: flags)
+    }
+}
