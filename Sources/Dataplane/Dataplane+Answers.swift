@@ -1,0 +1,156 @@
+// The node speaks for itself: when an answer is due, allowed and within its rate, it is written into the
+// arena and walks OUTPUT like any packet of the node's own. Nothing is answered about an answer.
+
+import Hooks
+import Routing
+import Wire
+
+extension Dataplane {
+    /// Answers the packet in `bytes`, if it may be answered.
+    func answer(
+        _ answer: Answer, _ reason: DropReason, about bytes: RawSpan, _ carried: Carried
+    ) {
+        let view = carried.packet.view
+        let type = engine.routes.addressType(view.destination)
+        let about = AnsweredPacket(
+            view: view, isGroup: carried.isGroup || type == .broadcast || type == .multicast,
+            checksumTrusted: carried.packet.offload.needsChecksum
+                || carried.packet.offload.dataValid)
+        switch answer {
+        case .tcpReset:
+            guard carried.origin != .node, about.mayDrawReset(bytes) else { return forbid() }
+            sendReset(about: bytes, carried)
+        case .icmp(let type, let code, let information):
+            guard carried.origin != .node, about.mayDrawError(bytes),
+                reason != .rejected || about.mayBeRejected(bytes)
+            else { return forbid() }
+            let error = ICMPError(type: type, code: code, rest: information)
+            guard isWithinRate(error, reason, carried) else {
+                counters.answersLimited &+= 1
+                return
+            }
+            sendError(error, about: bytes, carried, to: view.source)
+        }
+    }
+
+    private func forbid() { counters.answersForbidden &+= 1 }
+
+    private func isWithinRate(
+        _ error: ICMPError, _ reason: DropReason, _ carried: Carried
+    ) -> Bool {
+        let sender = carried.packet.view.source
+        // Over the loopback interface there is no limit (icmpv4_xrlim_allow).
+        if engine.routes.addressType(sender) == .local { return true }
+        if reason == .noRoute || reason == .prohibitedRoute,
+            !limiter.allowsRouteError(to: sender, now: carried.time)
+        {
+            return false
+        }
+        return limiter.allows(error, to: sender, now: carried.time, random: &random)
+    }
+
+    /// A better gateway on the sender's own link (RFC 1812, 5.2.7.2). The packet itself goes on.
+    func redirect(to gateway: IPv4Address, about bytes: RawSpan, _ carried: Carried) {
+        // The kernel sends it before POSTROUTING: to the sender as it was before translation.
+        var sender = carried.packet.view.source
+        if let id = carried.packet.tracked.connection,
+            let tuple = engine.connections.tuple(id, carried.packet.tracked.direction)
+        {
+            sender = tuple.source
+        }
+        let about = AnsweredPacket(
+            view: carried.packet.view, isGroup: carried.isGroup, checksumTrusted: true)
+        guard about.mayDrawError(bytes) else { return forbid() }
+        guard limiter.allowsRedirect(to: sender, now: carried.time) else {
+            counters.answersLimited &+= 1
+            return
+        }
+        sendError(.redirectHost(gateway: gateway), about: bytes, carried, to: sender)
+    }
+
+    /// - Parameter sender: whose way back decides about the source address.
+    private func sendError(
+        _ error: ICMPError, about bytes: RawSpan, _ carried: Carried, to sender: IPv4Address
+    ) {
+        let view = carried.packet.view
+        let isForNode = engine.routes.addressType(view.destination) == .local
+        let back = engine.routes.route(
+            output: RouteQuery(
+                source: isForNode ? view.destination : .any, destination: sender,
+                typeOfService: AnswerBuilder.errorTypeOfService(view.typeOfService),
+                ipProtocol: .icmp))
+        guard let source = isForNode ? view.destination : back.preferredSource else {
+            return forbid()
+        }
+        let header = AnswerHeader(
+            source: source, timeToLive: configuration.defaultTimeToLive,
+            identification: UInt16(truncatingIfNeeded: random.next()), mtu: back.mtu)
+        sendOwn(carried) { out in
+            AnswerBuilder.writeError(error, about: view, in: bytes, header: header, into: &out)
+        }
+    }
+
+    private func sendReset(about bytes: RawSpan, _ carried: Carried) {
+        let timeToLive = configuration.defaultTimeToLive
+        sendOwn(carried) { out in
+            AnswerBuilder.writeReset(
+                about: carried.packet.view, in: bytes, timeToLive: timeToLive, into: &out)
+        }
+    }
+
+    /// Writes a packet of the node's own and walks it through OUTPUT, related to what it answers.
+    private func sendOwn(_ answered: Carried, _ write: (inout MutableRawSpan) -> Int?) {
+        guard let start = arena.reserve(AnswerBuilder.largestFrame) else {
+            preconditionFailure("a step leaves room for an answer")
+        }
+        let whole = start..<start + AnswerBuilder.largestFrame
+        guard let length = arena.withBytes(whole, write) else { return forbid() }
+        arena.trim(start, to: length)
+        // The answer is traced on its own, after what it answers.
+        let answeredTrace = trace
+        if trace != nil { trace = Trace() }
+        arena.withBytes(start..<start + length) { out in
+            guard case .packet(let view) = PacketView.parse(out.bytes) else {
+                preconditionFailure("the builder writes a well-formed packet")
+            }
+            var packet = Packet(view: view)
+            packet.answers = answered.packet.tracked
+            counters.node.received &+= 1
+            var own = Carried(packet, origin: .node, time: answered.time)
+            walk(&out, &own)
+        }
+        endTrace(.node, answered.time, refused: nil)
+        trace = answeredTrace
+    }
+
+    /// Datagrams whose other fragments did not come (`ip_expire`): only their destination says so,
+    /// and only if the first fragment was there to be quoted.
+    func expireFragments(now: Timestamp) {
+        while reassembly.expired(now: now) != nil {
+            makeRoom()
+            let size = 14 + 65_535
+            guard let start = arena.reserve(size) else {
+                preconditionFailure("a step leaves room for one datagram")
+            }
+            arena.withBytes(start..<start + size) { bytes in
+                guard let expired = reassembly.takeExpired(now: now, into: &bytes) else { return }
+                let origin: PacketOrigin = expired.ingress == .none ? .host : .interface
+                counters.update(origin) { $0.drops.add(expired.frames, .fragmentTimeout) }
+                answerExpired(expired, bytes.bytes, origin, now: now)
+            }
+        }
+    }
+
+    private func answerExpired(
+        _ expired: ExpiredDatagram, _ bytes: RawSpan, _ origin: PacketOrigin, now: Timestamp
+    ) {
+        guard expired.firstFragmentLength > 0,
+            case .packet(let view) = PacketView.parse(bytes),
+            engine.routes.addressType(view.destination) == .local
+        else { return }
+        let packet = Packet(view: view, inInterface: expired.ingress)
+        answer(
+            .icmp(type: 11, code: 1, information: 0), .fragmentTimeout, about: bytes,
+            Carried(packet, origin: origin, time: now))
+    }
+}

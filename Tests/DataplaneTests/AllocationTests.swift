@@ -1,0 +1,111 @@
+import CAllocationCount
+import Conntrack
+import Hooks
+import PacketIO
+import Routing
+import Ruleset
+import Testing
+import Wire
+
+@testable import Dataplane
+
+/// Ten rules, tracking and translation: what an ordinary gateway has.
+private func tenRules() -> Ruleset {
+    var rules = Rules()
+    for port: UInt16 in 9000..<9006 {
+        rules.add(.filter, "FORWARD", .drop, protocol: .tcp, port: port)
+    }
+    rules.add(.filter, "FORWARD", .accept, matches: [.state(Invertible(.established))])
+    rules.add(.filter, "FORWARD", .accept, matches: [.state(Invertible(.new))])
+    rules.add(
+        .nat, "PREROUTING",
+        .dnat(NATTarget(addresses: AddressRange(server, server), ports: PortRange(Port(8080)))),
+        protocol: .tcp, port: 80)
+    rules.add(.nat, "POSTROUTING", .masquerade(PortMapping()))
+    return rules.ruleset
+}
+
+private func dataplane(_ rules: Ruleset) throws -> Dataplane {
+    let engine = HookEngine(
+        rules: try CompiledRuleset(rules), connections: ConnectionTable(capacity: 4096, seed: 1),
+        routes: WorkerNode.routes(mtu: 1500), seed: 1)
+    let dataplane = Dataplane(engine: engine, seed: 1)
+    let now = Timestamp(nanoseconds: 1_000_000_000_000)
+    for (address, interface, mac) in [(client, eth0, clientMAC), (server, eth1, serverMAC)] {
+        dataplane.apply(
+            NeighbourUpdate(interface: interface, address: address, mac: mac, state: .reachable),
+            now: now)
+    }
+    return dataplane
+}
+
+/// Allocations per 1,000 packets, once everything is warm.
+private func allocations(_ dataplane: Dataplane, _ port: LoopPort) -> UInt64 {
+    let now = Timestamp(nanoseconds: 1_000_000_000_001)
+    port.perBatch = 250
+    dataplane.step(now: now)
+    let before = sluice_allocation_count()
+    for _ in 0..<4 { dataplane.step(now: now) }
+    return sluice_allocation_count() - before
+}
+
+@Suite("Heap allocations on the packet path")
+struct AllocationTests {
+    @Test("the counter sees an allocation")
+    func counts() {
+        let before = sluice_allocation_count()
+        let array = [Int](repeating: 1, count: 100_000)
+        #expect(sluice_allocation_count() > before)
+        #expect(array.count == 100_000)
+    }
+
+    @Test("none for packets of an established, translated TCP connection behind ten rules")
+    func established() throws {
+        let dataplane = try dataplane(tenRules())
+        let syn = TestFrame(destination: IPv4Address(10, 1, 0, 1)).tcp(40_000, 80, .syn)
+        let handshake = MemoryPort(interface: eth0, name: "eth0")
+        let back = MemoryPort(interface: eth1, name: "eth1")
+        let now = Timestamp(nanoseconds: 1_000_000_000_000)
+        dataplane.add(handshake)
+        dataplane.add(back)
+        handshake.inject(syn.bytes)
+        dataplane.step(now: now)
+        let translated = parsed(try #require(back.sent.first?.bytes))
+        var reply = TestFrame(source: server, destination: translated.source)
+        reply.targetMAC = eth1MAC
+        back.inject(
+            reply.tcp(
+                8080, translated.sourcePort.rawValue, [.syn, .ack], sequence: 5000,
+                acknowledgement: 1001
+            ).bytes)
+        dataplane.step(now: now)
+        let acknowledgement = TestFrame(destination: IPv4Address(10, 1, 0, 1))
+            .tcp(40_000, 80, .ack, sequence: 1001, acknowledgement: 5001)
+        let port = LoopPort(interface: eth0, name: "eth0", frames: [acknowledgement.bytes])
+        let sink = LoopPort(interface: eth1, name: "eth1")
+        dataplane.add(port)
+        dataplane.add(sink)
+        let counted = allocations(dataplane, port)
+        #expect(sink.statistics.sentFrames == 1250)
+        #expect(counted == 0)
+    }
+
+    @Test("none for drops, fragments, reassembly and answers either")
+    func slowPaths() throws {
+        let dataplane = try dataplane(Rules.tracking)
+        var dying = TestFrame().udp(1000, 2000, pattern(30))
+        dying.timeToLive = 1
+        var broken = dying.bytes
+        broken[24] ^= 1
+        let datagram = TestFrame().udp(1001, 2000, pattern(3000))
+        let frames =
+            [dying.bytes, broken, [1, 2, 3]] + datagram.fragments(of: 1000).map(\.bytes)
+            + [TestFrame(destination: IPv4Address(10, 9, 0, 1)).udp(1, 2).bytes]
+        let port = LoopPort(interface: eth0, name: "eth0", frames: frames)
+        dataplane.add(port)
+        dataplane.add(LoopPort(interface: eth1, name: "eth1"))
+        #expect(allocations(dataplane, port) == 0)
+        #expect(dataplane.counters.reassembled > 0)
+        #expect(dataplane.counters.node.forwarded > 0)
+    }
+}
