@@ -1,0 +1,68 @@
+// The daemon: one per network namespace. It checks before it touches, writes down before it changes,
+// and gives everything back in the opposite order.
+//
+// Two threads: this one serves the control socket and owns the rules as text; the packet thread owns the
+// data plane (`Node`). Commands are carried out one after the other.
+
+import CLinux
+import Conntrack
+import Dataplane
+import Glibc
+import Hooks
+import Netlink
+import PacketIO
+import Ruleset
+import Wire
+
+public final class Daemon: CommandHandler {
+    let configuration: RunConfiguration
+    let stateFile: NodeStateFile
+    var state: NodeState
+    /// What a person said last, with the counters of the last look.
+    var rules: Ruleset
+    var generation: UInt64 = 0
+    let packets: PacketThread<Node>
+    let remarks: EventQueue<String>
+    let packetLog: EventQueue<LoggedPacket>
+    let wake: WakeUp
+    let startedAt = sluice_monotonic()
+    /// Set once the control socket is bound.
+    weak var server: ControlServer?
+
+    init(
+        _ configuration: RunConfiguration, rules: Ruleset, node: Handover<Node>,
+        state: NodeState, stateFile: NodeStateFile, remarks: EventQueue<String>,
+        packetLog: EventQueue<LoggedPacket>, wake: WakeUp
+    ) throws(SystemError) {
+        self.configuration = configuration
+        self.rules = rules
+        self.state = state
+        self.stateFile = stateFile
+        self.remarks = remarks
+        self.packetLog = packetLog
+        self.wake = wake
+        packets = try PacketThread(node, cpu: Self.packetCPU())
+    }
+
+    /// The last CPU, where there is more than one: interrupts and the control thread favour the first.
+    private static func packetCPU() -> UInt32? {
+        let (count, last) = SystemCalls.usableCPUs()
+        return count > 1 ? last : nil
+    }
+
+    public func handle(_ request: ControlRequest, from peer: PeerCredentials) -> ControlReply {
+        if let command = TakenCommand(rawValue: request.command) {
+            return command == .conntrack ? conntrack(request) : iptables(command, request)
+        }
+        switch request.command {
+        case "status": return status(request)
+        case "trace": return trace(request)
+        case "explain": return explain(request)
+        case "down":
+            server?.stop()
+            return .stop
+        default:
+            return .done(.refused("the daemon knows no command '\(request.command)'"))
+        }
+    }
+}

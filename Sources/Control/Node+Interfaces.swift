@@ -1,0 +1,63 @@
+// Taking interfaces and giving them back, on the packet thread (or before it starts).
+
+import PacketIO
+import Routing
+import Wire
+
+extension Node {
+    /// Opens the tap, then attaches the claim: a frame is handled twice for a moment rather than lost.
+    func adopt(_ name: String) throws(Refusal) {
+        do {
+            if let tap = Self.tapName(name) {
+                let port = try TapPort(name: tap)
+                adopted.append(Adopted(name: name, port: port, claim: nil, isLoopback: false))
+                return dataplane.add(port)
+            }
+            let port = try PacketPort(interface: name, filter: programs.tapFilter)
+            let claim = try programs.claim(port)
+            let isLoopback = mirror.snapshot.interface(port.interface)?.isLoopback ?? false
+            adopted.append(Adopted(name: name, port: port, claim: claim, isLoopback: isLoopback))
+            dataplane.add(port)
+        } catch {
+            throw Refusal("interface \(name): \(error)")
+        }
+    }
+
+    /// `tap:NAME` asks for a TAP of the user's own, which goes when Sluice does.
+    static func tapName(_ word: String) -> String? {
+        word.hasPrefix("tap:") ? String(word.dropFirst(4)) : nil
+    }
+
+    /// Gives one interface back: claim first, so that the kernel takes over before the tap closes.
+    func release(_ name: String) {
+        guard let position = adopted.firstIndex(where: { $0.name == name }) else { return }
+        let given = adopted.remove(at: position)
+        given.claim?.detach()
+        dataplane.removePort(given.port.interface)
+    }
+
+    /// The program that keeps the kernel from forwarding once this process is dead.
+    func guardAgainstForwarding(_ name: String) throws(Refusal) {
+        guard let taken = adopted.first(where: { $0.name == name }), taken.claim != nil else {
+            return
+        }
+        let interface = taken.port.interface
+        do { try ForwardGuard.install(on: interface) } catch {
+            throw Refusal("interface \(name): \(error)")
+        }
+    }
+
+    /// Gives everything back. What the claims took before they went is still sent on.
+    func releaseAll(now: Timestamp) {
+        // The host's packets first; what the claims took before they went is still delivered.
+        stopLeadingHostPackets()
+        for interface in adopted { interface.claim?.detach() }
+        for _ in 0..<Self.drainingRounds where dataplane.step(now: now) == 0 { break }
+        for interface in adopted { dataplane.removePort(interface.port.interface) }
+        adopted = []
+        closeHostPort()
+    }
+
+    /// A ring holds more than one batch, and from now on the tap sees what the kernel handles too.
+    private static let drainingRounds = 16
+}

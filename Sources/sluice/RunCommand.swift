@@ -1,0 +1,54 @@
+import ArgumentParser
+import Control
+
+/// `sluice run`: the daemon, in the foreground.
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Take interfaces over, in the foreground, until stopped.")
+
+    @Option(
+        name: .customLong("interface"),
+        help: ArgumentHelp(
+            "An interface to take over, or tap:NAME for a TAP of one's own; may be repeated.",
+            valueName: "name"))
+    var interfaces: [String] = []
+    @Option(
+        help: ArgumentHelp("Rules to begin with, as iptables-save prints them.", valueName: "file"))
+    var rules: String?
+    @Option(help: networkNamespaceHelp) var netns: String?
+    @Option(
+        help: ArgumentHelp(
+            "Whether the kernel forwards once the daemon is dead.", valueName: "open|closed"))
+    var onDeath: String = "open"
+    @Flag(help: "Take the kernel's own rules over, and give them back at the end.")
+    var takeOver = false
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp(
+            "A conntrack setting by its kernel name, such as udp_timeout=60; may be repeated.",
+            valueName: "key=value"))
+    var settings: [String] = []
+    @Option(help: ArgumentHelp("How many connections the table holds.", valueName: "count"))
+    var capacity = 65_536
+    @Option(
+        help: ArgumentHelp("Seed of all random choices, for repeatable runs.", valueName: "number"))
+    var seed: UInt64?
+
+    func run() throws {
+        var configuration = RunConfiguration(
+            interfaces: interfaces, seed: seed ?? .random(in: 0...UInt64.max))
+        configuration.rulesFile = rules
+        configuration.networkNamespace = netns
+        guard let choice = RunConfiguration.OnDeath(rawValue: onDeath) else {
+            throw Refusal("--on-death \(onDeath): expected open or closed")
+        }
+        configuration.onDeath = choice
+        configuration.takesOver = takeOver
+        guard (1...16_000_000).contains(capacity) else {
+            throw Refusal("--capacity \(capacity): expected a number from 1 to 16000000")
+        }
+        configuration.capacity = capacity
+        for assignment in settings { try configuration.settings.set(assignment) }
+        try Daemon.run(configuration)
+    }
+}
