@@ -30,7 +30,8 @@ let package = Package(
         .library(name: "CAllocationCount", targets: ["CAllocationCount"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         .systemLibrary(name: "CPcap", providers: [.apt(["libpcap-dev"])]),
@@ -67,6 +68,15 @@ let package = Package(
         library("Netlink", ["Wire", "Routing", "CLinux"]),
         library("Lab", ["CLinux"]),
         library("Explain", ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks"]),
+        .target(
+            name: "Scenario",
+            dependencies: [
+                "Wire", "Ruleset", "Conntrack", "Routing", "Hooks", "Dataplane", "PacketIO",
+                "Explain", .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: strict),
+        library("KernelPath", ["Wire", "CLinux", "Netlink", "Scenario"]),
+        library("Mirror", ["Wire", "Ruleset", "Conntrack", "Explain", "Scenario", "KernelPath"]),
         library(
             "Control",
             [
@@ -76,7 +86,7 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Control", "Lab",
+                "Control", "Lab", "Scenario",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -105,6 +115,9 @@ let package = Package(
         tests(
             "DataplaneTests", ["Dataplane", "PacketIO", "CAllocationCount", "NamespaceFixture"]),
         tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
+        tests("ScenarioTests", ["Scenario"]),
+        tests("KernelPathTests", ["KernelPath"]),
+        tests("MirrorTests", ["Mirror"]),
         tests("ControlTests", ["Control", "Lab"]),
         tests("KernelTests", ["Lab", "CLinux"]),
     ],
