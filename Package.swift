@@ -117,7 +117,7 @@ let package = Package(
         tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
         tests("ScenarioTests", ["Scenario"]),
         tests("KernelPathTests", ["KernelPath"]),
-        tests("MirrorTests", ["Mirror"]),
+        tests("MirrorTests", ["Mirror", "Ruleset", "NamespaceFixture"]),
         tests("ControlTests", ["Control", "Lab"]),
         tests("KernelTests", ["Lab", "CLinux"]),
     ],
