@@ -118,7 +118,7 @@ let package = Package(
         tests("ScenarioTests", ["Scenario"]),
         tests("KernelPathTests", ["KernelPath"]),
         tests("MirrorTests", ["Mirror", "Ruleset", "NamespaceFixture"]),
-        tests("ControlTests", ["Control", "Lab"]),
+        tests("ControlTests", ["Control", "Lab", "Dataplane", "Conntrack", "NamespaceFixture"]),
         tests("KernelTests", ["Lab", "CLinux"]),
     ],
     swiftLanguageModes: [.v6]

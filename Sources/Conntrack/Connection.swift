@@ -24,6 +24,11 @@ struct Connection {
     var pendingEvents: EventMask = []
     /// On the list of entries that may be evicted (unassured, or closing).
     var isEvictable = false
+    /// `acct` and `timestamp` were on when it began.
+    var isCounted = false
+    var isTimed = false
+    /// Somebody listened, or `events` was 1, when it began: what happens to it is told.
+    var isReported = false
 
     var tcp = TCPTracking()
     /// UDP: from when on an answered flow is a stream.
@@ -103,9 +108,9 @@ extension Connection {
             guard ICMPQuery.opensConnection(original.icmpType) else {
                 return .invalid(.icmpCannotOpen)
             }
-            refresh(settings.icmpTimeout, facts, direction, settings)
+            refresh(settings.icmpTimeout, facts, direction)
         default:
-            refresh(settings.genericTimeout, facts, direction, settings)
+            refresh(settings.genericTimeout, facts, direction)
         }
         return .accepted
     }
@@ -118,9 +123,9 @@ extension Connection {
         let now = facts.now.nanoseconds
         if !status.contains(.confirmed) { streamStart = now &+ 2_000_000_000 }
         guard status.contains(.seenReply), now > streamStart else {
-            return refresh(settings.udpTimeout, facts, direction, settings)
+            return refresh(settings.udpTimeout, facts, direction)
         }
-        refresh(settings.udpTimeoutStream, facts, direction, settings)
+        refresh(settings.udpTimeoutStream, facts, direction)
         assure()
     }
 
@@ -158,7 +163,7 @@ extension Connection {
         if !status.contains(.seenReply) {
             // Refused at once: nothing was established, nothing is to be kept.
             if segment.flags.contains(.rst) {
-                count(facts, direction, settings)
+                count(facts, direction)
                 return .acceptedAndEnds
             }
             // A repeated SYN does not prolong the entry; else port reuse could for ever.
@@ -169,7 +174,7 @@ extension Connection {
         } else if old == .synRecv || old == .established, tcp.state == .established {
             assure()
         }
-        refresh(timeout, facts, direction, settings)
+        refresh(timeout, facts, direction)
         return .accepted
     }
 
@@ -201,19 +206,15 @@ extension Connection {
 
     /// `nf_ct_refresh_acct`.
     private mutating func refresh(
-        _ timeout: Seconds, _ facts: borrowing PacketFacts, _ direction: Direction,
-        _ settings: borrowing ConntrackSettings
+        _ timeout: Seconds, _ facts: borrowing PacketFacts, _ direction: Direction
     ) {
         let base = status.contains(.confirmed) ? facts.now.nanoseconds : 0
         expires = base &+ timeout.nanoseconds
-        count(facts, direction, settings)
+        count(facts, direction)
     }
 
-    private mutating func count(
-        _ facts: borrowing PacketFacts, _ direction: Direction,
-        _ settings: borrowing ConntrackSettings
-    ) {
-        guard settings.acct else { return }
+    private mutating func count(_ facts: borrowing PacketFacts, _ direction: Direction) {
+        guard isCounted else { return }
         let bytes = UInt64(truncatingIfNeeded: facts.length)
         if direction == .original {
             originalCounters.packets &+= 1

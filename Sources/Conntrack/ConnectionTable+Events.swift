@@ -42,7 +42,9 @@ struct EventRing {
 }
 
 extension ConnectionTable {
-    /// Starts recording events into a ring of `capacity`; 0 stops.
+    /// Starts recording events into a ring of `capacity`; 0 stops. As in the kernel, what happens to
+    /// connections that began while nobody listened is not told, unless `events` was 1 then
+    /// (nf_conntrack_ecache.c, nf_ct_ecache_ext_add).
     public func listen(capacity: Int) { events.open(capacity: capacity) }
 
     public var isListening: Bool { events.isOpen }
@@ -55,7 +57,8 @@ extension ConnectionTable {
         let mask = storage[index].pendingEvents
         guard !mask.isEmpty else { return }
         storage[index].pendingEvents = []
-        guard events.isOpen, storage[index].status.contains(.confirmed),
+        guard events.isOpen, storage[index].isReported,
+            storage[index].status.contains(.confirmed),
             !storage[index].status.contains(.dying)
         else { return }
         var record = record(index, now)
@@ -66,9 +69,9 @@ extension ConnectionTable {
     }
 
     func report(_ kind: ConnectionEvent.Kind, _ index: UInt32, _ now: Timestamp) {
-        guard events.isOpen else { return }
+        guard events.isOpen, storage[index].isReported else { return }
         var record = record(index, now)
-        if settings.timestamp { record.stop = now }
+        if storage[index].isTimed { record.stop = now }
         push(ConnectionEvent(kind: kind, time: now, record: record))
     }
 

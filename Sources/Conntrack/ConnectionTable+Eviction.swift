@@ -55,7 +55,7 @@ extension ConnectionTable {
     /// The collector's share of `expire`: at most `limit` entries.
     func collect(now: Timestamp, limit: Int) {
         guard wantsCollection else { return }
-        let target = capacity / 100 * 95
+        let target = maximum / 100 * 95
         var left = limit
         while left > 0, count >= target, evictableHead != noEntry {
             end(evictableHead, now: now)

@@ -129,9 +129,9 @@ extension ConnectionTable {
 
     // MARK: Slots
 
-    /// A slot for a new entry. Refuses when as many are in use as the table holds.
+    /// A slot for a new entry. Refuses when as many are in use as there may be.
     func allocate(_ tuple: Tuple) -> UInt32? {
-        guard count < capacity else { return nil }
+        guard count < maximum else { return nil }
         if freeHead == noEntry, slotsTouched == capacity { reclaimOldestDying() }
         let index: UInt32
         if freeHead != noEntry {
@@ -143,6 +143,10 @@ extension ConnectionTable {
         }
         count &+= 1
         storage[index] = Connection(original: tuple, generation: storage[index].generation)
+        storage[index].isCounted = settings.acct
+        storage[index].isTimed = settings.timestamp
+        storage[index].isReported =
+            settings.events == 1 || (settings.events == 2 && events.isOpen)
         return index
     }
 

@@ -33,6 +33,10 @@ extension ConnectionTable {
             return tracked
         }
         guard let tuple = Tuple(view) else {
+            if view.protocol == .icmp, view.transport == .truncated {
+                if !dry { statistics.error &+= 1 }
+                return .invalid(.truncatedHeader)
+            }
             return invalid(view.transport == .fragment ? .fragment : .truncatedHeader, dry)
         }
         var facts = PacketFacts(now: now, length: view.totalLength)
@@ -130,7 +134,7 @@ extension ConnectionTable {
     private func tryOpening(
         _ tuple: Tuple, _ facts: PacketFacts, _ fault: InvalidReason?
     ) -> Tracked {
-        guard count < capacity || victims(near: tuple, now: facts.now) else {
+        guard count < maximum || victims(near: tuple, now: facts.now) else {
             return Tracked(state: .invalid, drop: .tableFull)
         }
         if let fault { return .invalid(fault) }

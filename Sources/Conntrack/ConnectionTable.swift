@@ -26,6 +26,11 @@ public final class ConnectionTable {
     /// Events lost because the ring was full.
     public internal(set) var eventsLost: UInt64 = 0
 
+    /// Chains that tuples hang in.
+    public var bucketCount: Int { storage.bucketCount }
+    /// How many entries there may be at present.
+    var maximum: Int { min(capacity, settings.maximum.map(Int.init) ?? capacity) }
+
     let storage: ConnectionStorage
     let hash: TupleHash
     var random: SeededRandom
@@ -126,9 +131,9 @@ extension ConnectionTable {
             reply: entry.reply, status: entry.status, mark: entry.mark,
             timeout: entry.timeLeft(now),
             tcpState: entry.original.protocol == .tcp ? entry.tcp.state : nil,
-            start: settings.timestamp && entry.start != 0
+            start: entry.isTimed && entry.start != 0
                 ? Timestamp(nanoseconds: entry.start) : nil)
-        if settings.acct {
+        if entry.isCounted {
             record.counters = (entry.originalCounters, entry.replyCounters)
         }
         return record

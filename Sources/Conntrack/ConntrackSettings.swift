@@ -1,5 +1,6 @@
 // The knobs of tracking, named after the kernel's sysctls (net.netfilter.nf_conntrack_*) with the
-// kernel's defaults.
+// kernel's defaults. A change holds for every packet from then on, also of connections that exist, but
+// for what is decided when a connection begins (`acct`, `timestamp`).
 
 import Wire
 
@@ -29,19 +30,25 @@ public struct ConntrackSettings: Hashable, Sendable {
     public var tcpIgnoreInvalidRst = false
     /// Verify checksums of incoming packets.
     public var checksum = true
-    /// Count packets and bytes (`nf_conntrack_acct`).
+    /// Count packets and bytes of connections that begin from now on.
     public var acct = false
-    /// Show when a connection began (`nf_conntrack_timestamp`).
+    /// Note when connections begin and end, of those that begin from now on.
     public var timestamp = false
+    /// Whether listeners are told what happens to connections that begin from now on: 0 never, 1 always, 2
+    /// if somebody listens when they begin.
+    public var events: UInt8 = 2
+    /// Connections that are tracked at once; `nil` leaves it to the table's capacity.
+    public var maximum: UInt32?
 
     public init() {}
 
-    /// The timeout that goes with a TCP state; SYN_SENT2 shares SYN_SENT's default and knob.
+    /// The timeout that goes with a TCP state. SYN_SENT2's is no setting.
     @inlinable
     public func timeout(_ state: TCPState) -> Seconds {
         switch state {
         case .none: Seconds(0)
-        case .synSent, .synSent2: tcpTimeoutSynSent
+        case .synSent: tcpTimeoutSynSent
+        case .synSent2: Seconds(120)
         case .synRecv: tcpTimeoutSynRecv
         case .established: tcpTimeoutEstablished
         case .finWait: tcpTimeoutFinWait

@@ -16,6 +16,8 @@ extension Daemon {
         let signals = try waitForSignals()
         try enterNamespace(configuration.networkNamespace)
         try DaemonChecks.privileges()
+        var configuration = configuration
+        configuration.settings.adoptKernelValues(except: configuration.named)
         let mirror = try refusing { () throws(NetlinkError) in try NetlinkMirror() }
         try DaemonChecks.interfaces(configuration.interfaces, mirror.snapshot)
         var rules = try RulesFile.load(configuration.rulesFile)
@@ -110,16 +112,17 @@ extension Daemon {
             let engine = HookEngine(
                 rules: try CompiledRuleset(rules),
                 connections: ConnectionTable(
-                    capacity: configuration.capacity, settings: configuration.settings,
+                    capacity: configuration.settings.capacity,
+                    settings: configuration.settings.conntrack,
                     seed: configuration.seed),
                 routes: mirror.snapshot, seed: configuration.seed &+ 1)
             let now = Timestamp(nanoseconds: sluice_monotonic())
             if let lost = connections?.enter(into: engine.connections, now: now), lost > 0 {
                 remarks.offer("\(lost) of the kernel's connections were not taken over")
             }
-            engine.verifiesChecksums = configuration.settings.checksum
             engine.onLog = { packetLog.offer(LoggedPacket($0, $1)) }
             let dataplane = Dataplane(engine: engine, seed: configuration.seed &+ 2)
+            dataplane.settings = configuration.settings
             let programs = try NodePrograms()
             programs.heartbeat.beat(at: Timestamp(nanoseconds: sluice_monotonic()))
             let node = try Node(

@@ -56,6 +56,7 @@ public final class Daemon: CommandHandler {
         }
         switch request.command {
         case "status": return status(request)
+        case "sysctl": return sysctl(request)
         case "trace": return trace(request)
         case "explain": return explain(request)
         case "down":

@@ -1,7 +1,7 @@
 // What `sluice run` was asked for, before anything is touched.
 
 import Conntrack
-import Wire
+public import Dataplane
 
 public struct RunConfiguration: Sendable {
     public enum OnDeath: String, CaseIterable, Sendable { case open, closed }
@@ -12,9 +12,9 @@ public struct RunConfiguration: Sendable {
     public var networkNamespace: String?
     public var onDeath = OnDeath.open
     public var takesOver = false
-    public var settings = ConntrackSettings()
-    /// Connections that the table holds.
-    public var capacity = 65_536
+    public var settings = NodeSettings()
+    /// The settings that `--set` named: the others of `net.ipv4` begin as the kernel has them.
+    public var named: Set<String> = []
     public var seed: UInt64
 
     public init(interfaces: [String], seed: UInt64) {
@@ -23,65 +23,39 @@ public struct RunConfiguration: Sendable {
     }
 }
 
-extension ConntrackSettings {
-    private typealias Timeout = WritableKeyPath<ConntrackSettings, Seconds> & Sendable
-    private typealias Switch = WritableKeyPath<ConntrackSettings, Bool> & Sendable
-
-    /// The kernel's names behind `net.netfilter.nf_conntrack_`.
-    private static let timeouts: [String: Timeout] = [
-        "tcp_timeout_syn_sent": \.tcpTimeoutSynSent,
-        "tcp_timeout_syn_recv": \.tcpTimeoutSynRecv,
-        "tcp_timeout_established": \.tcpTimeoutEstablished,
-        "tcp_timeout_fin_wait": \.tcpTimeoutFinWait,
-        "tcp_timeout_close_wait": \.tcpTimeoutCloseWait,
-        "tcp_timeout_last_ack": \.tcpTimeoutLastAck,
-        "tcp_timeout_time_wait": \.tcpTimeoutTimeWait,
-        "tcp_timeout_close": \.tcpTimeoutClose,
-        "tcp_timeout_max_retrans": \.tcpTimeoutMaxRetrans,
-        "tcp_timeout_unacknowledged": \.tcpTimeoutUnacknowledged,
-        "udp_timeout": \.udpTimeout,
-        "udp_timeout_stream": \.udpTimeoutStream,
-        "icmp_timeout": \.icmpTimeout,
-        "generic_timeout": \.genericTimeout,
-    ]
-    private static let switches: [String: Switch] = [
-        "tcp_loose": \.tcpLoose,
-        "tcp_be_liberal": \.tcpBeLiberal,
-        "tcp_ignore_invalid_rst": \.tcpIgnoreInvalidRst,
-        "checksum": \.checksum,
-        "acct": \.acct,
-        "timestamp": \.timestamp,
-    ]
-
-    /// Applies `key=value`, the key being the kernel's with or without its prefix.
-    public mutating func set(_ assignment: String) throws(Refusal) {
+extension NodeSettings {
+    /// Applies `NAME=VALUE` and returns the whole name. It is the kernel's;
+    /// `net.netfilter.nf_conntrack_` may be left out.
+    @discardableResult
+    public mutating func set(_ assignment: String) throws(Refusal) -> String {
         let parts = assignment.split(separator: "=", maxSplits: 1).map(String.init)
         guard parts.count == 2 else {
-            throw Refusal("--set \(assignment): expected key=value")
+            throw Refusal("--set \(assignment): expected NAME=VALUE")
         }
-        var key = parts[0]
-        for prefix in ["net.netfilter.", "nf_conntrack_"] where key.hasPrefix(prefix) {
-            key.removeFirst(prefix.count)
-        }
-        if let path = Self.timeouts[key] {
-            guard let seconds = UInt32(parts[1]) else {
-                throw Refusal("--set \(assignment): expected whole seconds after '='")
-            }
-            self[keyPath: path] = Seconds(seconds)
-        } else if let path = Self.switches[key] {
-            guard parts[1] == "0" || parts[1] == "1" else {
-                throw Refusal("--set \(assignment): expected 0 or 1 after '='")
-            }
-            self[keyPath: path] = parts[1] == "1"
-        } else if key == "tcp_max_retrans" {
-            guard let count = UInt8(parts[1]) else {
-                throw Refusal("--set \(assignment): expected a number from 0 to 255 after '='")
-            }
-            tcpMaxRetrans = count
-        } else {
-            let known = (Array(Self.timeouts.keys) + Self.switches.keys + ["tcp_max_retrans"])
-                .sorted().joined(separator: ", ")
+        let given = parts[0].replacing("/", with: ".")
+        let names = [
+            given, ConntrackSettings.prefix + given, "net.netfilter." + given,
+        ]
+        guard let setting = names.lazy.compactMap(Self.named).first else {
+            let known = Self.named.filter { !$0.isReadOnly }.map(\.name).joined(separator: ", ")
             throw Refusal("--set \(assignment): expected one of \(known)")
+        }
+        do throws(SettingFailure) {
+            try setting.write(parts[1], to: &self)
+        } catch {
+            throw Refusal("--set \(assignment): \(error)")
+        }
+        return setting.name
+    }
+
+    /// Takes over what the kernel of this network namespace has, but for `names`. What it has not, or has
+    /// otherwise than Sluice could, stays as it is.
+    mutating func adoptKernelValues(except names: Set<String>) {
+        for setting in Self.named
+        where setting.name.hasPrefix("net.ipv4.") && !names.contains(setting.name) {
+            let path = "/proc/sys/" + setting.name.replacing(".", with: "/")
+            guard let text = KernelSetting.read(path) else { continue }
+            try? setting.write(text, to: &self)
         }
     }
 }

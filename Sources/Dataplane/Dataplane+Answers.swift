@@ -83,7 +83,7 @@ extension Dataplane {
             return forbid()
         }
         let header = AnswerHeader(
-            source: source, timeToLive: configuration.defaultTimeToLive,
+            source: source, timeToLive: defaultTimeToLive,
             identification: UInt16(truncatingIfNeeded: random.next()), mtu: back.mtu)
         sendOwn(carried) { out in
             AnswerBuilder.writeError(error, about: view, in: bytes, header: header, into: &out)
@@ -91,7 +91,7 @@ extension Dataplane {
     }
 
     private func sendReset(about bytes: RawSpan, _ carried: Carried) {
-        let timeToLive = configuration.defaultTimeToLive
+        let timeToLive = defaultTimeToLive
         sendOwn(carried) { out in
             AnswerBuilder.writeReset(
                 about: carried.packet.view, in: bytes, timeToLive: timeToLive, into: &out)

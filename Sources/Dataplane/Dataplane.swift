@@ -23,15 +23,11 @@ public final class Dataplane {
     public struct Configuration: Sendable {
         /// Frames per port and step.
         public var batch = 256
-        public var limits = AnswerLimits()
         public var fragmentBytes = 4 << 20
-        public var fragmentTimeout = Seconds(30)
         /// Off for captures, whose frames were addressed to somebody else's interfaces.
         public var checksDestinationMAC = true
         /// For captures, where nobody resolves: every neighbour has a made-up MAC address.
         public var inventsNeighbours = false
-        /// `net.ipv4.ip_default_ttl`, for the packets the node makes.
-        public var defaultTimeToLive: UInt8 = 64
 
         public init() {}
     }
@@ -50,6 +46,7 @@ public final class Dataplane {
     var reassembly: Reassembly
     var neighbourQueue = NeighbourQueue<WaitingPacket>()
     var limiter: AnswerLimiter
+    var defaultTimeToLive = NodeSettings().defaultTimeToLive
     var random: SeededRandom
     /// The trace of the frame in hand.
     var trace: Trace?
@@ -67,9 +64,8 @@ public final class Dataplane {
         self.configuration = configuration
         random = SeededRandom(seed: seed)
         reassembly = Reassembly(
-            byteCount: configuration.fragmentBytes, timeout: configuration.fragmentTimeout,
-            seed: random.next())
-        limiter = AnswerLimiter(limits: configuration.limits)
+            byteCount: configuration.fragmentBytes, seed: random.next())
+        limiter = AnswerLimiter()
     }
 
     // MARK: What control changes between steps

@@ -95,7 +95,8 @@ struct Reassembly: ~Copyable {
         var next = ChunkPool.none
     }
 
-    let timeout: Seconds
+    /// Of datagrams that begin from now on.
+    var timeout: Seconds
     var pool: ChunkPool
     var queues: [Queue?]
     var pieces: [Piece]
@@ -160,10 +161,25 @@ struct Reassembly: ~Copyable {
         let bucket = bucket(key)
         var queue = Queue(key: key, deadline: now + timeout, ingress: ingress)
         queue.nextInBucket = buckets[bucket]
-        queue.older = newest
         buckets[bucket] = index
-        if newest == ChunkPool.none { oldest = index } else { queues[Int(newest)]?.newer = index }
-        newest = index
+        // In the order of the deadlines, which is that of arrival unless the timeout was shortened.
+        queue.older = newest
+        while queue.older != ChunkPool.none, let older = queues[Int(queue.older)],
+            queue.deadline < older.deadline
+        {
+            queue.newer = queue.older
+            queue.older = older.older
+        }
+        if queue.older == ChunkPool.none {
+            oldest = index
+        } else {
+            queues[Int(queue.older)]?.newer = index
+        }
+        if queue.newer == ChunkPool.none {
+            newest = index
+        } else {
+            queues[Int(queue.newer)]?.older = index
+        }
         queues[Int(index)] = queue
         return index
     }

@@ -31,8 +31,6 @@ public final class HookEngine {
     public var random: SeededRandom
     /// Receives what LOG rules log; called on the packet path, so it copies and returns.
     public var onLog: ((LogRecord, RawSpan) -> Void)?
-    /// nf_conntrack_checksum: verify transport checksums at PREROUTING.
-    public var verifiesChecksums = true
     /// Off during a dry run: rule counters, `nth` and the table stay as they are.
     var counting = true
     /// The time of the packet in hand.

@@ -14,7 +14,7 @@ extension HookEngine {
     ) -> Disposition? {
         guard rules.needsTracking, !packet.isLoopedBack else { return nil }
         // The node's own packets are not verified (nf_checksum at LOCAL_OUT).
-        let verify = verifiesChecksums && packet.inInterface != .none
+        let verify = packet.inInterface != .none
         packet.tracked =
             counting
             ? connections.track(

@@ -25,8 +25,11 @@ struct RunCommand: ParsableCommand {
     @Option(
         name: .customLong("set"),
         help: ArgumentHelp(
-            "A conntrack setting by its kernel name, such as udp_timeout=60; may be repeated.",
-            valueName: "key=value"))
+            """
+            A setting by its kernel name, such as net.netfilter.nf_conntrack_udp_timeout=60 or \
+            udp_timeout=60 for short; may be repeated. 'sluice sysctl -a' lists them.
+            """,
+            valueName: "name=value"))
     var settings: [String] = []
     @Option(help: ArgumentHelp("How many connections the table holds.", valueName: "count"))
     var capacity = 65_536
@@ -47,8 +50,10 @@ struct RunCommand: ParsableCommand {
         guard (1...16_000_000).contains(capacity) else {
             throw Refusal("--capacity \(capacity): expected a number from 1 to 16000000")
         }
-        configuration.capacity = capacity
-        for assignment in settings { try configuration.settings.set(assignment) }
+        configuration.settings.capacity = capacity
+        for assignment in settings {
+            configuration.named.insert(try configuration.settings.set(assignment))
+        }
         try Daemon.run(configuration)
     }
 }

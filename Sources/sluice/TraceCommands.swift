@@ -4,7 +4,7 @@ import ArgumentParser
 import Control
 import FoundationEssentials
 
-private func asArgument(_ request: some Encodable) throws -> [String] {
+func asArgument(_ request: some Encodable) throws -> [String] {
     [String(decoding: try JSONEncoder().encode(request), as: UTF8.self)]
 }
 

@@ -151,7 +151,7 @@ struct ProtocolTests {
         #expect(table.statistics.invalid == 2)
     }
 
-    @Test("counters count only while accounting is on")
+    @Test("connections that began while accounting was on are counted, to their end")
     func accounting() {
         var settings = ConntrackSettings()
         settings.acct = true
@@ -162,6 +162,10 @@ struct ProtocolTests {
         #expect(counters.original == FlowCounters(packets: 1, bytes: 40))
         #expect(counters.reply == FlowCounters(packets: 1, bytes: 30))
         table.settings.acct = false
-        #expect(table.record(id, now: seconds(0))!.counters == nil)
+        table.pass(.udp(Flow(), data: 12), at: seconds(0))
+        #expect(table.record(id, now: seconds(0))!.counters?.original.packets == 2)
+        let later = table.pass(.udp(Flow(9)), at: seconds(0)).connection!
+        table.settings.acct = true
+        #expect(table.record(later, now: seconds(0))!.counters == nil)
     }
 }

@@ -133,10 +133,10 @@ struct DaemonTests {
                 "run --interface c0 --capacity 0",
                 "--capacity 0: expected a number from 1 to 16000000"
             ),
-            ("run --interface c0 --set x", "--set x: expected key=value"),
+            ("run --interface c0 --set x", "--set x: expected NAME=VALUE"),
             (
                 "run --interface c0 --set udp_timeout=soon",
-                "--set udp_timeout=soon: expected whole seconds after '='"
+                "--set udp_timeout=soon: expected a number from 0 to 8589934"
             ),
             (
                 "run --interface c0 --netns nowhere",
