@@ -27,7 +27,77 @@ extension RuleGenerator {
         .init("LOG") { generator, _ in
             "LOG --log-prefix \"seen: \" --log-level \(generator.random.number(0...7))"
         },
+        .init("NETMAP", tracks: true) { generator, site in
+            guard site.table == .nat else { return nil }
+            let network = generator.random.pick(["10.2.0.0/24", "10.1.0.0/30", "10.96.0.0/16"])
+            return "NETMAP --to \(network)"
+        },
+        .init("CT", tracks: true) { generator, site in
+            guard site.table == .raw else { return nil }
+            return "CT "
+                + generator.random.pick([
+                    "--notrack", "--zone 1", "--zone-orig 2", "--zone-reply 3", "--zone mark",
+                    "--ctevents destroy,assured", "--ctevents new",
+                ])
+        },
+        .init("NOTRACK") { _, site in site.table == .raw ? "NOTRACK" : nil },
+        .init("CONNMARK", tracks: true) { generator, _ in generator.connmarkTarget() },
+        .init("TCPMSS") { generator, site in
+            // It insists on a match for SYN, which may stand behind it.
+            guard site.table == .mangle, site.protocol == "tcp", !site.used.contains("tcp") else {
+                return nil
+            }
+            let clamps =
+                site.within([.forward, .output, .postrouting]) && generator.random.chance(50)
+            return (clamps ? "TCPMSS --clamp-mss-to-pmtu" : "TCPMSS --set-mss 1000")
+                + " -m tcp --tcp-flags SYN,RST SYN"
+        },
+        .init("TTL") { generator, site in
+            guard site.table == .mangle else { return nil }
+            return "TTL "
+                + generator.random.pick([
+                    "--ttl-set 64", "--ttl-set 3", "--ttl-inc 1", "--ttl-dec 1", "--ttl-inc 200",
+                ])
+        },
+        .init("TOS") { generator, site in
+            guard site.table == .mangle else { return nil }
+            return "TOS "
+                + generator.random.pick([
+                    "--set-tos 0x10", "--set-tos 0x08/0x3f", "--and-tos 0x0f", "--or-tos 0x10",
+                    "--xor-tos 0x3",
+                ])
+        },
+        .init("DSCP") { generator, site in
+            guard site.table == .mangle else { return nil }
+            return "DSCP "
+                + generator.random.pick(["--set-dscp 0", "--set-dscp 0x2e", "--set-dscp-class CS1"])
+        },
+        .init("NFLOG") { generator, _ in
+            "NFLOG --nflog-group \(generator.random.number(100...103)) --nflog-prefix seen"
+        },
+        .init("TRACE") { $1.table == .raw && $0.random.chance(20) ? "TRACE" : nil },
+        .init("CHECKSUM") { _, site in site.table == .mangle ? "CHECKSUM --checksum-fill" : nil },
+        .init("CLASSIFY") { generator, site in
+            guard site.table == .mangle, site.within([.forward, .output, .postrouting]) else {
+                return nil
+            }
+            return "CLASSIFY --set-class 1:\(generator.random.number(1...9))"
+        },
     ]
+
+    private mutating func connmarkTarget() -> String {
+        switch random.number(0...7) {
+        case 0: "CONNMARK --set-xmark \(mark())/0xff"
+        case 1: "CONNMARK --set-mark \(mark())"
+        case 2, 3: "CONNMARK --save-mark"
+        case 4, 5: "CONNMARK --restore-mark"
+        case 6: "CONNMARK --save-mark --nfmask 0xff --ctmask 0xff"
+        default:
+            random.pick([
+                "CONNMARK --and-mark 0xf", "CONNMARK --or-mark 0x10", "CONNMARK --xor-mark 0x1",
+            ])
+        }
+    }
 
     private mutating func dnat(_ site: RuleSite) -> String {
         let hosts = world.endpoints.map(\.address)

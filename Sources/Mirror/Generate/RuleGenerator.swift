@@ -12,6 +12,8 @@ struct RuleSite {
     var hooks: Set<BuiltinChain>
     /// The word behind `-p`, if it is one that extensions ask for.
     var `protocol` = ""
+    /// The matches that the rule has already.
+    var used: Set<String> = []
 
     func within(_ allowed: Set<BuiltinChain>) -> Bool { hooks.isSubset(of: allowed) }
     var isTCPOrUDP: Bool { `protocol` == "tcp" || `protocol` == "udp" }
@@ -34,7 +36,7 @@ struct RuleGenerator {
         self.world = world
         random = SeededRandom(seed: seed)
         tracks = random.chance(80)
-        let names = (Self.matches + Self.targets).map(\.name)
+        let names = (Self.supportedMatches + Self.supportedTargets).map(\.name)
         favourites = Set((0..<5).map { _ in random.pick(names) })
     }
 
@@ -93,10 +95,10 @@ struct RuleGenerator {
     ) -> String {
         var site = site
         var words = "-A \(chain)" + general(&site)
-        var used: Set<String> = []
         // A rule about everything now and then; most look at two or three things.
         for _ in 0..<random.weighted([(3, 0), (4, 1), (3, 2), (1, 3)]) {
-            guard let (name, text) = match(site), used.insert(name).inserted else { continue }
+            guard let (name, text) = match(site) else { continue }
+            site.used.insert(name)
             words += " " + text
         }
         return words + target(site, chains, isNarrow: words.contains(" -m ")) + "\n"
@@ -118,7 +120,8 @@ struct RuleGenerator {
         case 0...7: break
         case 8...12: site.protocol = "tcp"
         case 13...16: site.protocol = "udp"
-        case 17, 18: site.protocol = "icmp"
+        case 17: site.protocol = "icmp"
+        case 18: site.protocol = random.pick(["icmp", "icmp", "sctp", "dccp", "esp", "ah"])
         default: words += random.pick([" ! -p tcp", " -p 47", " ! -p icmp", " -p all"])
         }
         if !site.protocol.isEmpty { words += " -p \(site.protocol)" }
@@ -129,7 +132,8 @@ struct RuleGenerator {
     private mutating func match(_ site: RuleSite) -> (name: String, text: String)? {
         // Some cannot stand here; a few tries find one that can.
         for _ in 0..<6 {
-            let generator = choose(Self.matches)
+            let generator = choose(Self.supportedMatches)
+            if site.used.contains(generator.name) { continue }
             if let text = generator.make(&self, site) { return (generator.name, text) }
         }
         return nil
@@ -153,10 +157,18 @@ struct RuleGenerator {
         default: break
         }
         for _ in 0..<6 {
-            let generator = choose(Self.targets)
+            let generator = choose(Self.supportedTargets)
             if let text = generator.make(&self, site) { return " -j " + text }
         }
         return ""
+    }
+
+    /// What Sluice's grammar knows of the tables.
+    private static let supportedMatches = matches.filter {
+        SupportedExtensions.matches.contains($0.name)
+    }
+    private static let supportedTargets = targets.filter {
+        SupportedExtensions.targets.contains($0.name)
     }
 
     private mutating func choose(_ generators: [ExtensionGenerator]) -> ExtensionGenerator {
