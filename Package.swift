@@ -75,7 +75,7 @@ let package = Package(
                 "Explain", .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
-        library("KernelPath", ["Wire", "CLinux", "Netlink", "Scenario"]),
+        library("KernelPath", ["Wire", "CLinux", "Netlink", "Lab", "Scenario"]),
         library("Mirror", ["Wire", "Ruleset", "Conntrack", "Explain", "Scenario", "KernelPath"]),
         library(
             "Control",
@@ -116,7 +116,9 @@ let package = Package(
             "DataplaneTests", ["Dataplane", "PacketIO", "CAllocationCount", "NamespaceFixture"]),
         tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
         tests("ScenarioTests", ["Scenario"]),
-        tests("KernelPathTests", ["KernelPath"]),
+        tests(
+            "KernelPathTests",
+            ["KernelPath", "Scenario", "Wire", "Lab", "FrameFixture", "NamespaceFixture"]),
         tests("MirrorTests", ["Mirror", "Ruleset", "NamespaceFixture"]),
         tests("ControlTests", ["Control", "Lab", "Dataplane", "Conntrack", "NamespaceFixture"]),
         tests("KernelTests", ["Lab", "CLinux"]),

@@ -12,8 +12,8 @@ static void set_option(int fd, int level, int name, int value) {
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
-int sluice_netlink_open(int receive_buffer_bytes) {
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+int sluice_netlink_open(int family, int receive_buffer_bytes) {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, family);
     if (fd < 0) return -errno;
     struct sockaddr_nl own = {.nl_family = AF_NETLINK};
     if (bind(fd, (struct sockaddr *)&own, sizeof own) < 0) {

@@ -5,7 +5,7 @@ import CLinux
 import Wire
 
 /// A part of a received datagram.
-struct NetlinkBytes {
+package struct NetlinkBytes {
     private let storage: ContiguousArray<UInt8>
     private let range: Range<Int>
 
@@ -18,10 +18,10 @@ struct NetlinkBytes {
         self.range = range
     }
 
-    var count: Int { range.count }
+    package var count: Int { range.count }
 
     /// `nil` where the part reaches past the end.
-    func part(_ offset: Int, count: Int) -> NetlinkBytes? {
+    package func part(_ offset: Int, count: Int) -> NetlinkBytes? {
         guard offset >= 0, count >= 0, offset <= range.count, count <= range.count - offset else {
             return nil
         }
@@ -29,16 +29,16 @@ struct NetlinkBytes {
         return NetlinkBytes(storage, start..<start + count)
     }
 
-    func rest(from offset: Int) -> NetlinkBytes? {
+    package func rest(from offset: Int) -> NetlinkBytes? {
         part(offset, count: max(range.count - offset, 0))
     }
 
     /// Zero where there is nothing: a shorter structure comes from an older kernel.
-    func u8(_ offset: Int) -> UInt8 {
+    package func u8(_ offset: Int) -> UInt8 {
         offset < range.count ? storage[range.lowerBound + offset] : 0
     }
-    func u16(_ offset: Int) -> UInt16 { integer(offset) ?? 0 }
-    func u32(_ offset: Int) -> UInt32 { integer(offset) ?? 0 }
+    package func u16(_ offset: Int) -> UInt16 { integer(offset) ?? 0 }
+    package func u32(_ offset: Int) -> UInt32 { integer(offset) ?? 0 }
 
     private func integer<Value: FixedWidthInteger & BitwiseCopyable>(_ offset: Int) -> Value? {
         let size = MemoryLayout<Value>.size
@@ -49,7 +49,7 @@ struct NetlinkBytes {
     }
 
     /// In network byte order, as addresses are.
-    func address(_ offset: Int = 0) -> IPv4Address? {
+    package func address(_ offset: Int = 0) -> IPv4Address? {
         guard offset + 4 <= range.count else { return nil }
         return IPv4Address(u8(offset), u8(offset + 1), u8(offset + 2), u8(offset + 3))
     }
@@ -67,11 +67,11 @@ struct NetlinkBytes {
 }
 
 /// The attributes of a message or of a nested attribute. Unknown ones are kept and not looked at.
-struct NetlinkAttributes {
-    private(set) var entries: [(type: Int, value: NetlinkBytes)] = []
+package struct NetlinkAttributes {
+    package private(set) var entries: [(type: Int, value: NetlinkBytes)] = []
 
     /// Stops at the first attribute whose length is impossible.
-    init(_ bytes: NetlinkBytes?) {
+    package init(_ bytes: NetlinkBytes?) {
         guard let bytes else { return }
         var offset = 0
         while offset + 4 <= bytes.count {
@@ -84,21 +84,21 @@ struct NetlinkAttributes {
     }
 
     /// The last one of a type counts, as in the kernel's own parser.
-    subscript(type: some BinaryInteger) -> NetlinkBytes? {
+    package subscript(type: some BinaryInteger) -> NetlinkBytes? {
         entries.last { $0.type == Int(type) }?.value
     }
 
-    func u32(_ type: some BinaryInteger) -> UInt32? {
+    package func u32(_ type: some BinaryInteger) -> UInt32? {
         self[type].flatMap { $0.count >= 4 ? $0.u32(0) : nil }
     }
 }
 
 /// One received message.
-struct NetlinkMessage {
-    let type: Int
-    let flags: Int
-    let sequence: UInt32
-    let body: NetlinkBytes
+package struct NetlinkMessage {
+    package let type: Int
+    package let flags: Int
+    package let sequence: UInt32
+    package let body: NetlinkBytes
 
     /// The messages of one datagram; a damaged one ends the list.
     static func all(in datagram: NetlinkBytes) -> [NetlinkMessage] {
@@ -119,36 +119,36 @@ struct NetlinkMessage {
     }
 
     /// The attributes after a fixed structure of `size` bytes.
-    func attributes(after size: Int) -> NetlinkAttributes {
+    package func attributes(after size: Int) -> NetlinkAttributes {
         NetlinkAttributes(body.rest(from: (size + 3) & ~3))
     }
 }
 
 /// A request under construction.
-struct NetlinkRequest {
-    let type: Int
-    let flags: Int
+package struct NetlinkRequest {
+    package let type: Int
+    package let flags: Int
     private(set) var payload: [UInt8] = []
 
     /// - Parameter header: the fixed structure, already in native byte order.
-    init(type: some BinaryInteger, flags: Int, header: [UInt8]) {
+    package init(type: some BinaryInteger, flags: Int, header: [UInt8]) {
         self.type = Int(type)
         self.flags = flags
         payload = header
         pad()
     }
 
-    mutating func append(_ type: some BinaryInteger, _ value: [UInt8]) {
+    package mutating func append(_ type: some BinaryInteger, _ value: [UInt8]) {
         payload += native(UInt16(4 + value.count)) + native(UInt16(type)) + value
         pad()
     }
-    mutating func append(_ type: some BinaryInteger, _ value: UInt32) {
+    package mutating func append(_ type: some BinaryInteger, _ value: UInt32) {
         append(type, native(value))
     }
-    mutating func append(_ type: some BinaryInteger, _ value: IPv4Address) {
+    package mutating func append(_ type: some BinaryInteger, _ value: IPv4Address) {
         append(type, native(value.rawValue.bigEndian))
     }
-    mutating func append(_ type: some BinaryInteger, _ name: InterfaceName) {
+    package mutating func append(_ type: some BinaryInteger, _ name: InterfaceName) {
         append(type, Array(name.description.utf8) + [0])
     }
 

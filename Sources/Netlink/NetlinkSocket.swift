@@ -1,20 +1,30 @@
-// One NETLINK_ROUTE socket: requests with their answers, or multicast messages. It belongs to the
+// One netlink socket: requests with their answers, or multicast messages. It belongs to the
 // network namespace of the thread that opened it, for good.
 
 import CLinux
 import Glibc
 
 /// A request socket. Not shared between threads.
-final class NetlinkSocket {
-    let descriptor: Int32
-    private var sequence: UInt32 = 0
-    private var buffer = ContiguousArray<UInt8>(repeating: 0, count: 65536)
+package final class NetlinkSocket {
+    /// Whom in the kernel it speaks to.
+    package enum Family: Int32, Sendable {
+        case routing = 0
+        case netfilter = 12
+    }
 
-    /// - Parameter groups: RTNLGRP_* to listen to; with any, the socket is for listening only.
-    init(groups: [Int] = [], receiveBuffer: Int32 = 1 << 20) throws(NetlinkError) {
-        descriptor = sluice_netlink_open(receiveBuffer)
+    package let descriptor: Int32
+    private var sequence: UInt32 = 0
+    /// Room for a message that carries the largest packet.
+    private var buffer = ContiguousArray<UInt8>(repeating: 0, count: 1 << 17)
+
+    /// - Parameter groups: the family's multicast groups to listen to; with any, the socket is for
+    ///   listening only.
+    package init(
+        _ family: Family = .routing, groups: [Int] = [], receiveBuffer: Int32 = 1 << 20
+    ) throws(NetlinkError) {
+        descriptor = sluice_netlink_open(family.rawValue, receiveBuffer)
         guard descriptor >= 0 else {
-            throw NetlinkError(operation: "open a routing netlink socket", code: -descriptor)
+            throw NetlinkError(operation: "open a \(family) netlink socket", code: -descriptor)
         }
         for group in groups {
             let status = sluice_netlink_join(descriptor, Int32(group))
@@ -29,7 +39,7 @@ final class NetlinkSocket {
     }
 
     /// The next datagram's messages; `nil` where none waits.
-    func receive(
+    package func receive(
         waitMilliseconds: Int32 = 0, operation: String = "read the kernel's routing messages"
     ) throws(NetlinkError) -> [NetlinkMessage]? {
         while true {
@@ -47,7 +57,7 @@ final class NetlinkSocket {
     }
 
     /// Sends a request and waits for the kernel's acknowledgement.
-    func perform(_ request: NetlinkRequest, _ operation: String) throws(NetlinkError) {
+    package func perform(_ request: NetlinkRequest, _ operation: String) throws(NetlinkError) {
         _ = try exchange(request, flags: Int(NLM_F_ACK), operation)
     }
 
@@ -59,7 +69,7 @@ final class NetlinkSocket {
     }
 
     /// Everything of one kind. A dump that changed while it was read is read again.
-    func dump(_ request: NetlinkRequest, _ operation: String) throws(NetlinkError)
+    package func dump(_ request: NetlinkRequest, _ operation: String) throws(NetlinkError)
         -> [NetlinkMessage]
     {
         for _ in 0..<10 {

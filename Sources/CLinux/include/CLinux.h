@@ -5,4 +5,5 @@
 #include "netlink.h"
 #include "netns.h"
 #include "packet.h"
+#include "peer.h"
 #include "tun.h"

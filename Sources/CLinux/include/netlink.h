@@ -1,4 +1,4 @@
-// NETLINK_ROUTE sockets: the constants and structures of linux/rtnetlink.h and its companions, and
+// Netlink sockets: the constants and structures of linux/rtnetlink.h and its companions, and
 // the calls on a socket. Functions return a negative errno on failure. Messages are not looked at.
 #pragma once
 
@@ -13,9 +13,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/// A non-blocking NETLINK_ROUTE socket in the calling thread's network namespace, with strict
-/// checking of dumps and extended error messages where the kernel knows them.
-int sluice_netlink_open(int receive_buffer_bytes);
+/// A non-blocking socket of a netlink family (NETLINK_ROUTE, NETLINK_NETFILTER) in the calling
+/// thread's network namespace, with strict checking of dumps and extended error messages where the
+/// kernel knows them.
+int sluice_netlink_open(int family, int receive_buffer_bytes);
 /// Joins a multicast group (RTNLGRP_*).
 int sluice_netlink_join(int fd, int group);
 int sluice_netlink_send(int fd, const void *message, size_t length);

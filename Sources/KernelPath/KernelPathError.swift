@@ -1,6 +1,3 @@
-// The kernel as a peer: a network namespace set up from a scenario's topology and rules, which meets the
-// same packets as Sluice and says in the same words what became of them. It refuses to judge.
-
 /// Why the kernel could not be asked. What it does with a packet is never an error.
 public struct KernelPathError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What was being done, and what the kernel or its tool said.
