@@ -29,10 +29,16 @@ public struct AnswerLimits: Hashable, Sendable {
 public struct AnswerLimiter {
     private struct Peer {
         var address = IPv4Address.any
-        var last = Timestamp(nanoseconds: 0)
+        /// Nanoseconds; signed, because a new peer counts as silent for a minute. A free entry is older.
+        var last: Int64 = -120_000_000_000
         var tokens: UInt64 = 0
         /// Redirects sent without a pause.
         var redirects: UInt64 = 0
+
+        /// Nanoseconds since `last`; 0 where the clock stood still or ran backwards.
+        func quiet(_ now: Timestamp) -> UInt64 {
+            UInt64(max(0, now.signedNanoseconds &- last))
+        }
     }
 
     public var limits: AnswerLimits
@@ -99,30 +105,29 @@ public struct AnswerLimiter {
         _ price: UInt64, burst: UInt64, _ address: IPv4Address, now: Timestamp
     ) -> Bool {
         let slot = slot(of: address, now: now)
-        let earned = now.nanoseconds &- peers[slot].last.nanoseconds
-        let tokens = min(peers[slot].tokens &+ earned, burst)
-        peers[slot].last = now
+        let tokens = min(peers[slot].tokens &+ peers[slot].quiet(now), burst)
+        peers[slot].last = now.signedNanoseconds
         peers[slot].tokens = tokens >= price ? tokens &- price : tokens
         return tokens >= price
     }
 
     /// `ip_rt_send_redirect`: after each redirect that had no effect twice as long a pause, nine at
-    /// most, until the sender was quiet for 20 seconds.
+    /// most, until the sender was quiet for 20 seconds. A first redirect empties the bucket of errors.
     public mutating func allowsRedirect(to address: IPv4Address, now: Timestamp) -> Bool {
         let load: UInt64 = 20_000_000
         let slot = slot(of: address, now: now)
-        let quiet = now.nanoseconds &- peers[slot].last.nanoseconds
+        let quiet = peers[slot].quiet(now)
         if quiet > load << 10 {
             peers[slot].tokens = 0
             peers[slot].redirects = 0
         }
         let sent = peers[slot].redirects
         if sent >= 9 {
-            peers[slot].last = now
+            peers[slot].last = now.signedNanoseconds
             return false
         }
         guard sent == 0 || quiet > load << sent else { return false }
-        peers[slot].last = now
+        peers[slot].last = now.signedNanoseconds
         peers[slot].redirects = sent &+ 1
         return true
     }
@@ -138,8 +143,12 @@ public struct AnswerLimiter {
             if peers[index].address == address { return index }
             if peers[index].last < peers[oldest].last { oldest = index }
         }
-        // A new peer counts as silent for a minute (inet_getpeer): its bucket is full.
-        peers[oldest] = Peer(address: address, last: now, tokens: 60_000_000_000)
+        // A new peer counts as silent for a minute (inet_getpeer).
+        peers[oldest] = Peer(address: address, last: now.signedNanoseconds &- 60_000_000_000)
         return oldest
     }
+}
+
+extension Timestamp {
+    fileprivate var signedNanoseconds: Int64 { Int64(truncatingIfNeeded: nanoseconds) }
 }

@@ -49,23 +49,18 @@ extension Dataplane {
         return limiter.allows(error, to: sender, now: carried.time, random: &random)
     }
 
-    /// A better gateway on the sender's own link (RFC 1812, 5.2.7.2). The packet itself goes on.
-    func redirect(to gateway: IPv4Address, about bytes: RawSpan, _ carried: Carried) {
-        // The kernel sends it before POSTROUTING: to the sender as it was before translation.
-        var sender = carried.packet.view.source
-        if let id = carried.packet.tracked.connection,
-            let tuple = engine.connections.tuple(id, carried.packet.tracked.direction)
-        {
-            sender = tuple.source
-        }
-        let about = AnsweredPacket(
-            view: carried.packet.view, isGroup: carried.isGroup, checksumTrusted: true)
+    /// A better gateway on the sender's own link (RFC 1812, 5.2.7.2). The packet itself goes on, so its
+    /// walk is not over; the redirect is walked within it.
+    func redirect(to gateway: IPv4Address, about bytes: RawSpan, _ packet: Packet) {
+        let now = engine.now
+        let carried = Carried(packet, origin: .interface, time: now)
+        let about = AnsweredPacket(view: packet.view, isGroup: false, checksumTrusted: true)
         guard about.mayDrawError(bytes) else { return forbid() }
-        guard limiter.allowsRedirect(to: sender, now: carried.time) else {
+        guard limiter.allowsRedirect(to: packet.view.source, now: now) else {
             counters.answersLimited &+= 1
             return
         }
-        sendError(.redirectHost(gateway: gateway), about: bytes, carried, to: sender)
+        sendError(.redirectHost(gateway: gateway), about: bytes, carried, to: packet.view.source)
     }
 
     /// - Parameter sender: whose way back decides about the source address.

@@ -16,9 +16,7 @@ extension Dataplane {
         _ disposition: Disposition, _ frame: inout MutableRawSpan, _ carried: Carried
     ) {
         switch disposition {
-        case .forward(let egress):
-            if let gateway = egress.redirect { redirect(to: gateway, about: frame.bytes, carried) }
-            send(&frame, carried, to: egress)
+        case .forward(let egress): send(&frame, carried, to: egress)
         case .deliver: deliver(&frame, carried)
         case .gather:
             var carried = carried

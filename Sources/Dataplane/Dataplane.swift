@@ -66,6 +66,9 @@ public final class Dataplane {
         reassembly = Reassembly(
             byteCount: configuration.fragmentBytes, seed: random.next())
         limiter = AnswerLimiter()
+        engine.onRedirect = { [unowned self] gateway, bytes, packet in
+            redirect(to: gateway, about: bytes, packet)
+        }
     }
 
     // MARK: What control changes between steps

@@ -31,10 +31,13 @@ public final class HookEngine {
     public var random: SeededRandom
     /// Receives what LOG rules log; called on the packet path, so it copies and returns.
     public var onLog: ((LogRecord, RawSpan) -> Void)?
+    /// Tells the sender of a packet, which itself goes on, of a better gateway (ICMP redirect). Called in the
+    /// middle of that packet's walk, with the packet as it is before FORWARD; it may call `send`.
+    public var onRedirect: ((IPv4Address, RawSpan, Packet) -> Void)?
     /// Off during a dry run: rule counters, `nth` and the table stay as they are.
     var counting = true
     /// The time of the packet in hand.
-    var now = Timestamp(nanoseconds: 0)
+    public internal(set) var now = Timestamp(nanoseconds: 0)
 
     public init(
         rules: CompiledRuleset, connections: ConnectionTable, routes: RoutingSnapshot, seed: UInt64
@@ -116,11 +119,12 @@ public final class HookEngine {
     public func explain(
         _ bytes: inout MutableRawSpan, _ packet: inout Packet, ofNode: Bool, now: Timestamp
     ) -> (Disposition, Trace) {
-        let saved = (random, onLog)
+        let saved = (random, onLog, onRedirect)
         counting = false
         onLog = nil
+        onRedirect = nil
         defer {
-            (random, onLog) = saved
+            (random, onLog, onRedirect) = saved
             counting = true
         }
         var trace = Trace()

@@ -65,16 +65,11 @@ public struct Egress: Hashable, Sendable {
     public var nextHop: IPv4Address
     /// The route's MTU in bytes; a larger packet is fragmented here.
     public var mtu: Int
-    /// The sender should be told of this better gateway (ICMP redirect), if any.
-    public var redirect: IPv4Address?
 
-    public init(
-        interface: InterfaceIndex, nextHop: IPv4Address, mtu: Int, redirect: IPv4Address? = nil
-    ) {
+    public init(interface: InterfaceIndex, nextHop: IPv4Address, mtu: Int) {
         self.interface = interface
         self.nextHop = nextHop
         self.mtu = mtu
-        self.redirect = redirect
     }
 }
 

@@ -97,14 +97,15 @@ extension HookEngine {
         bytes.decrementTimeToLive(in: &packet.view)
         observer.note(packet, .timeToLive(from: old))
         setEgress(decision, &packet)
+        // Before the hook: also about a packet that FORWARD drops.
+        if redirect { onRedirect?(decision.nextHop, bytes.bytes, packet) }
         observer.note(packet, .hook(.forward))
         if let end = filter(.mangle, .forward, &bytes, &packet, &observer) { return end }
         if let end = filter(.filter, .forward, &bytes, &packet, &observer) { return end }
         if let end = postrouting(&bytes, &packet, &observer) { return end }
         return .forward(
             Egress(
-                interface: decision.outInterface, nextHop: decision.nextHop, mtu: decision.mtu,
-                redirect: redirect ? decision.nextHop : nil))
+                interface: decision.outInterface, nextHop: decision.nextHop, mtu: decision.mtu))
     }
 
     func postrouting<O: WalkObserver>(

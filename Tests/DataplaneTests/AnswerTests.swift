@@ -124,6 +124,15 @@ struct AnswerLimiterTests {
         #expect(count(&limiter, redirect, from: 1, every: 0, times: 500) { _ in host } == 500)
     }
 
+    @Test("a first redirect empties the bucket of errors, which then fills up again")
+    func redirectsAndErrors() {
+        var limiter = AnswerLimiter()
+        let first = limiter.allowsRedirect(to: host, now: Timestamp(nanoseconds: 0))
+        #expect(first)
+        #expect(count(&limiter, .timeExceeded, from: 0, every: 0, times: 9) { _ in host } == 0)
+        #expect(count(&limiter, .timeExceeded, from: 2.5, every: 0, times: 9) { _ in host } == 2)
+    }
+
     @Test("a table smaller than its destinations forgets the oldest and stays within its size")
     func displacement() {
         var limiter = AnswerLimiter(

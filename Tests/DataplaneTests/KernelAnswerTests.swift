@@ -117,6 +117,30 @@ struct KernelAnswerTests {
         #expect(both.contains { $0[9] == 17 })
     }
 
+    @Test("a redirect is sent although FORWARD drops, and not about a connection half translated")
+    func redirectAndRules() throws {
+        let setup = [
+            "ip route add 10.7.0.0/24 via 10.1.0.9",
+            "ip neigh add 10.1.0.9 lladdr 02:00:00:00:00:09 dev r0",
+        ]
+        let frame = TestFrame(destination: IPv4Address(10, 7, 0, 1)).udp(1, 2, pattern(10))
+        let dropping = try KernelRouter(setup + ["iptables -P FORWARD DROP"])
+        dropping.send(frame)
+        #expect(dropping.packets(1, from: dropping.left).map { $0[9] } == [1])
+
+        let translating = try KernelRouter(
+            setup + ["iptables -t nat -A POSTROUTING -p tcp -j MASQUERADE"])
+        translating.send(frame)
+        #expect(translating.packets(1, from: translating.left).map { $0[9] } == [17])
+        // Redirects to one sender are 40 ms apart: until then the packets pass alone.
+        var seen: [UInt8] = []
+        repeat {
+            translating.send(frame)
+            seen += translating.packets(1, from: translating.left).map { $0[9] }
+        } while !seen.contains(1) && seen.count < 100_000 && !seen.isEmpty
+        #expect(seen.contains(1), "no redirect after \(seen.count) packets")
+    }
+
     @Test("every kind of REJECT, forwarded and local")
     func reject() throws {
         let kinds: [(String, ICMPError)] = [

@@ -150,6 +150,36 @@ struct WorkerTests {
         #expect(bytes.span.bytes.u32(38) == neighbour.rawValue)
         #expect(node.received.forwarded == 1)
     }
+
+    @Test("a redirect is sent before FORWARD, which may drop the packet itself")
+    func redirectOfDropped() throws {
+        var rules = Rules()
+        rules.add(.filter, "FORWARD", .drop)
+        let node = try WorkerNode(rules.ruleset)
+        let neighbour = IPv4Address(10, 1, 0, 9)
+        var frame = udp
+        frame.destination = neighbour
+        node.receive(frame)
+        #expect(node.left.sent.map { parsed($0.bytes).icmpType } == [5])
+        #expect(node.received.drops[.rule] == 1)
+    }
+
+    @Test("while rules translate, a connection's first packet draws no redirect, the next one does")
+    func redirectAndTranslation() throws {
+        let node = try WorkerNode()
+        let neighbour = IPv4Address(10, 1, 0, 9)
+        node.learn(neighbour, eth0, MACAddress(rawValue: 0x0200_0000_0009))
+        var rules = Rules()
+        rules.add(.nat, "POSTROUTING", .masquerade(PortMapping()), protocol: .tcp)
+        node.dataplane.install(try CompiledRuleset(rules.ruleset))
+        let frame = TestFrame(destination: neighbour).udp(1000, 2000, pattern(20))
+        node.receive(frame)
+        #expect(node.left.sent.map { parsed($0.bytes).protocol } == [.udp])
+        #expect(node.dataplane.counters.node.drops[.untranslatable] == 1)
+        node.later(1)
+        node.receive(frame)
+        #expect(node.left.sent.map { parsed($0.bytes).protocol } == [.udp, .icmp, .udp])
+    }
 }
 
 @Suite("The worker and the size of packets")

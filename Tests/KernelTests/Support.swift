@@ -21,7 +21,7 @@ enum Requirement {
 
     static let tools = [
         "ip", "iptables", "iptables-restore", "conntrack", "nft", "curl", "ping", "iperf3", "ncat",
-        "tc", "ss", "sha256sum",
+        "tc", "ss", "sha256sum", "socat", "traceroute",
     ]
 
     static let missingTools: [String] = tools.filter { tool in

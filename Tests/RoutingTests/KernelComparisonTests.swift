@@ -163,7 +163,7 @@ struct KernelComparisonTests {
     private static func describe(_ query: RouteQuery) -> String {
         "\(query.source) > \(query.destination) iif \(query.inInterface.rawValue) "
             + "oif \(query.outInterface.rawValue) mark \(query.mark) "
-            + "tos \(query.typeOfService) proto \(query.ipProtocol.rawValue) "
+            + "tos \(query.typeOfService) uid \(query.userID) proto \(query.ipProtocol.rawValue) "
             + "dport \(query.destinationPort):"
     }
 

@@ -119,6 +119,11 @@ struct RandomRouting {
             rule.ipProtocol = pick([.tcp, .udp])
             if chance(50) { rule.destinationPorts = Port(80)...Port(81) }
         }
+        // The packets are of users 0 to 3; what is forwarded counts as root's.
+        if chance(10) {
+            let first = UInt32.random(in: 0...3, using: &random)
+            rule.userIDs = first...UInt32.random(in: first...3, using: &random)
+        }
         if case .lookup = rule.action, chance(20) {
             rule.suppressPrefixLength = pick([0, 8, 16, 24])
         }
@@ -148,6 +153,7 @@ struct RandomRouting {
             let own = snapshot.addresses.randomElement(using: &random)?.local ?? .any
             query.source = chance(60) ? .any : own
             if chance(15) { query.outInterface = pick(interfaces).index }
+            query.userID = UInt32.random(in: 0...3, using: &random)
         }
         // Without a protocol the kernel would assume UDP.
         query.ipProtocol = pick([.tcp, .udp, .icmp])
