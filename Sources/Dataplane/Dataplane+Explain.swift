@@ -17,10 +17,13 @@ extension Dataplane {
             var packet = Packet(
                 view: view, inInterface: ingress, inName: engine.routes.name(of: ingress),
                 mark: mark)
-            let (disposition, trace) = engine.explain(
-                &frame, &packet, ofNode: origin == .host, now: now)
-            record.trace = trace
-            if case .forward(let egress) = disposition { leave(packet, egress, &record.trace) }
+            withRoom(engine.roomNeeded(view), behind: frame.bytes, view) { copy in
+                let (disposition, trace) = engine.explain(
+                    &copy, &packet, ofNode: origin == .host, now: now)
+                record.trace = trace
+                if case .forward(let egress) = disposition { leave(packet, egress, &record.trace) }
+            }
+            finishBatch()
         }
         return record
     }

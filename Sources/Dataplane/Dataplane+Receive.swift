@@ -62,7 +62,9 @@ extension Dataplane {
         switch PacketView.parse(frame.bytes) {
         case .malformed(let reason): refuse(reason, .host, metadata)
         case .packet(let view):
-            let packet = Packet(view: view, offload: metadata.offload, mark: metadata.mark)
+            let packet = Packet(
+                view: view, offload: metadata.offload, mark: metadata.mark,
+                userID: metadata.userID)
             enter(&frame, Carried(packet, origin: .host, time: metadata.time))
         }
     }
@@ -152,6 +154,32 @@ extension Dataplane {
 
     /// Through the hooks and on to its fate.
     func walk(_ frame: inout MutableRawSpan, _ carried: inout Carried) {
+        let room = engine.roomNeeded(carried.packet.view)
+        if room > 0, frame.byteCount &- carried.packet.view.end < room {
+            withRoom(room, behind: frame.bytes, carried.packet.view) { copy in
+                walkAsItIs(&copy, &carried)
+            }
+        } else {
+            walkAsItIs(&frame, &carried)
+        }
+    }
+
+    /// Lends a copy of the packet's frame with `room` more bytes, for a rule that makes it larger.
+    func withRoom(
+        _ room: Int, behind frame: RawSpan, _ view: PacketView,
+        _ body: (inout MutableRawSpan) -> Void
+    ) {
+        let length = view.end &+ room
+        guard let start = arena.reserve(length) else {
+            preconditionFailure("a step leaves room for a copy of one packet")
+        }
+        arena.withBytes(start..<start &+ length) { copy in
+            copy.copy(frame, 0..<view.end, to: 0)
+            body(&copy)
+        }
+    }
+
+    private func walkAsItIs(_ frame: inout MutableRawSpan, _ carried: inout Carried) {
         let disposition: Disposition
         switch (trace != nil, carried.origin == .interface) {
         case (false, true):

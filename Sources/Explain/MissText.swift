@@ -33,7 +33,7 @@ struct MissText {
         }
     }
 
-    private func sign(_ inverted: Bool) -> String { inverted ? "=" : "≠" }
+    func sign(_ inverted: Bool) -> String { inverted ? "=" : "≠" }
 
     private func compare(
         _ name: String, _ actual: IPv4Address, address test: AddressMatch
@@ -84,10 +84,11 @@ struct MissText {
             return
                 "mark 0x\(seen) \(sign(test.inverted)) 0x\(String(test.value.value, radix: 16))"
         case .addrtype: return "the address is not of that type"
+        case .stateless(let match): return reason(match)
         }
     }
 
-    private func compare(_ name: String, _ actual: Port, _ test: Invertible<PortRange>) -> String {
+    func compare(_ name: String, _ actual: Port, _ test: Invertible<PortRange>) -> String {
         let range = test.value
         if range.first == range.last {
             return "\(name) \(actual) \(sign(test.inverted)) \(range.first)"

@@ -98,6 +98,7 @@ extension TraceEvent.Kind {
         case .routed: "route"
         case .timeToLive: "ttl"
         case .logged: "log"
+        case .mangled: "mangle"
         case .neighbour: "neighbour"
         case .sent: "sent"
         case .fragmented: "fragment"

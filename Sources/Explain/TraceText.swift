@@ -89,6 +89,7 @@ public struct TraceText {
         case .routed(let decision): "routing    \(summary(decision))"
         case .timeToLive(let old): "ttl        \(old) ⇒ \(event.view.timeToLive)"
         case .logged: "logged"
+        case .mangled(let change): text(of: change, event)
         case .neighbour(let address, let mac?): "neighbour  \(address) is at \(mac)"
         case .neighbour(let address, nil):
             "neighbour  \(address) is being asked for; the packet waits"

@@ -119,15 +119,16 @@ extension HookEngine {
         case .mark(let test):
             return MatchResult(
                 (packet.mark & test.value.mask == test.value.value) != test.inverted)
-        case .conntrack, .random, .nth, .addressType: return evaluateRare(match, packet, &draw)
+        case .conntrack, .random, .nth, .addressType, .stateless:
+            return evaluateRare(match, bytes, packet, &draw)
         }
     }
 
-    /// The matches that read or change what belongs to the engine. Apart, because the compiler would
+    /// The matches that read or change what belongs to the engine, and those that few rules have. Apart, because the compiler would
     /// otherwise begin these accesses for every rule: they cost more than most matches do.
     @inline(never)
     private func evaluateRare(
-        _ match: CompiledMatch, _ packet: Packet, _ draw: inout UInt32?
+        _ match: CompiledMatch, _ bytes: RawSpan, _ packet: Packet, _ draw: inout UInt32?
     ) -> MatchResult {
         switch match {
         case .conntrack(let index):
@@ -139,6 +140,8 @@ extension HookEngine {
         case .nth(let every, let counter, let inverted):
             return MatchResult(countNth(every, Int(counter), &draw) != inverted)
         case .addressType(let types): return MatchResult(evaluate(types, packet))
+        case .stateless(let index):
+            return evaluate(rules.statelessMatches[Int(index)], bytes, packet)
         case .ports, .tcpFlags, .tcpOption, .icmp, .multiport, .state, .mark:
             preconditionFailure("the other matches are evaluated where they are met")
         }

@@ -26,7 +26,7 @@ extension Trace {
     public mutating func note(_ packet: Packet, _ kind: TraceEvent.Kind) {
         events.append(
             TraceEvent(
-                kind: kind, view: packet.view, mark: packet.mark, inName: packet.inName,
-                outName: packet.outName, tracked: packet.tracked))
+                kind: kind, view: packet.view, mark: packet.mark, userID: packet.userID,
+                inName: packet.inName, outName: packet.outName, tracked: packet.tracked))
     }
 }

@@ -18,8 +18,12 @@ public struct Packet: Sendable {
     public var outName: InterfaceName
     /// The gateway, or the destination itself; meaningful once routed.
     public var nextHop: IPv4Address
+    /// The route's MTU in bytes; 0 until routed.
+    var routeMTU = 0
     /// `skb->mark`.
     public var mark: UInt32
+    /// The user of the socket that sent it, for a packet of the node's own whose socket is known.
+    public var userID: UInt32?
     /// The connection it belongs to and how, once conntrack has seen it.
     public var tracked: Tracked
     /// The largest fragment of the datagram, in bytes with its IP header; 0 if it came whole.
@@ -34,7 +38,7 @@ public struct Packet: Sendable {
 
     public init(
         view: PacketView, offload: OffloadHeader = .none, inInterface: InterfaceIndex = .none,
-        inName: InterfaceName = InterfaceName(), mark: UInt32 = 0
+        inName: InterfaceName = InterfaceName(), mark: UInt32 = 0, userID: UInt32? = nil
     ) {
         self.view = view
         self.offload = offload
@@ -44,6 +48,7 @@ public struct Packet: Sendable {
         outName = InterfaceName()
         nextHop = .any
         self.mark = mark
+        self.userID = userID
         tracked = .untracked
         largestFragment = 0
         answers = nil

@@ -133,6 +133,7 @@ extension HookEngine {
     func setEgress(_ decision: RouteDecision, _ packet: inout Packet) {
         packet.outInterface = decision.outInterface
         packet.nextHop = decision.nextHop
+        packet.routeMTU = decision.mtu
         packet.outName = routes.name(of: decision.outInterface)
     }
 

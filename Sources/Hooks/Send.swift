@@ -30,10 +30,10 @@ extension HookEngine {
         }
         let before = RouteInputs(packet)
         if let end = filter(.mangle, .output, &bytes, &packet, &observer) { return end }
-        if before != RouteInputs(packet) { decision = reroute(packet, &observer) }
+        if before != RouteInputs(packet) { decision = reroute(&packet, &observer) }
         let destination = packet.view.destination
         if let end = nat(.output, .destination, &bytes, &packet, &observer) { return end }
-        if destination != packet.view.destination { decision = reroute(packet, &observer) }
+        if destination != packet.view.destination { decision = reroute(&packet, &observer) }
         guard decision.leadsSomewhere else { return .drop(.noRoute) }
         if let end = filter(.filter, .output, &bytes, &packet, &observer) { return end }
         setEgress(decision, &packet)
@@ -59,9 +59,10 @@ extension HookEngine {
     }
 
     private func reroute<O: WalkObserver>(
-        _ packet: Packet, _ observer: inout O
+        _ packet: inout Packet, _ observer: inout O
     ) -> RouteDecision {
         let decision = routes.route(output: query(packet))
+        packet.routeMTU = decision.mtu
         observer.note(packet, .routed(decision))
         return decision
     }

@@ -46,6 +46,8 @@ public struct TraceEvent: Hashable, Sendable {
         case routed(RouteDecision)
         case timeToLive(from: UInt8)
         case logged
+        /// A target changed the packet or what goes with it.
+        case mangled(Mangling)
         /// The neighbour's MAC address, or `nil` where the packet waits for it.
         case neighbour(IPv4Address, MACAddress?)
         case sent(InterfaceName)
@@ -58,9 +60,19 @@ public struct TraceEvent: Hashable, Sendable {
     /// The packet as it was right after the step.
     public var view: PacketView
     public var mark: UInt32
+    public var userID: UInt32?
     public var inName: InterfaceName
     public var outName: InterfaceName
     public var tracked: Tracked
+}
+
+/// What a target of `MangleTarget` did. A new time to live is `TraceEvent.Kind.timeToLive`.
+public enum Mangling: Hashable, Sendable {
+    case typeOfService(from: UInt8)
+    case checksumFilled
+    case classified(UInt32)
+    /// The maximum segment size was lowered, or, with `from` nil, an option was put in.
+    case segmentSize(from: UInt16?, to: UInt16)
 }
 
 /// Where a rule stands: for people (table, chain, number) and for programs (its identity).

@@ -66,6 +66,8 @@ extension HookEngine {
                 onLog?(
                     LogRecord(hook: hook, log: rules.logs[Int(log)], packet: packet), bytes.bytes)
                 observer.note(packet, .logged)
+            case .mangle(let target):
+                if let reason = mangle(target, &bytes, &packet, &observer) { return .drop(reason) }
             case .rejectICMP(let code):
                 return .answer(.icmp(type: 3, code: code, information: 0))
             case .rejectReset: return .answer(.tcpReset)

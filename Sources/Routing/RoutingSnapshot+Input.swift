@@ -168,7 +168,7 @@ extension RoutingSnapshot {
         return .accept(isOnLink: route.type == .unicast && hop.gateway == nil)
     }
 
-    private func uses(_ index: InterfaceIndex, _ route: CompiledRoute) -> Bool {
+    func uses(_ index: InterfaceIndex, _ route: CompiledRoute) -> Bool {
         for hop in route.nextHops where compiled.nextHops[hop].interface == index { return true }
         return false
     }

@@ -56,6 +56,8 @@ public enum CompiledMatch: Sendable {
     case nth(every: UInt32, counter: Int32, inverted: Bool)
     case mark(Invertible<MarkTest>)
     case addressType(AddrtypeMatch)
+    /// An index into `CompiledRuleset.statelessMatches`.
+    case stateless(Int32)
 }
 
 /// `tcp` and `udp`: a port interval for each end.
@@ -93,4 +95,5 @@ public enum CompiledTarget: Sendable {
     case rejectReset
     /// An index into `CompiledRuleset.logs`.
     case log(Int32)
+    case mangle(MangleTarget)
 }

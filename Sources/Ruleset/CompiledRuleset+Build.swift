@@ -74,6 +74,7 @@ struct CompilerPools {
     var matches: [CompiledMatch] = []
     var portRanges: [PortRange] = []
     var conntrackMatches: [ConntrackMatch] = []
+    var statelessMatches: [StatelessMatch] = []
     var translations: [NATTarget] = []
     var logs: [LogTarget] = []
     var identities: [RuleID] = []
@@ -82,6 +83,7 @@ struct CompilerPools {
     var nthCounters: [UInt32] = []
     var needsTracking = false
     var hasNAT = false
+    var mayGrowPackets = false
     var baseChains = [Int32](
         repeating: -1, count: TableName.allCases.count * BuiltinChain.allCases.count)
 
@@ -196,6 +198,9 @@ extension CompilerPools {
         case .statistic(let statistic): add(statistic)
         case .mark(let test): matches.append(.mark(test))
         case .addrtype(let types): matches.append(.addressType(types))
+        case .stateless(let match):
+            matches.append(.stateless(Int32(statelessMatches.count)))
+            statelessMatches.append(match)
         }
     }
 
@@ -245,6 +250,9 @@ extension CompilerPools {
         case .log(let log):
             logs.append(log)
             return .log(Int32(logs.count - 1))
+        case .mangle(let mangle):
+            if case .tcpmss = mangle { mayGrowPackets = true }
+            return .mangle(mangle)
         }
     }
 

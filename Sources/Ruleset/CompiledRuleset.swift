@@ -21,6 +21,7 @@ public final class CompiledRuleset {
     public let matches: [CompiledMatch]
     public let portRanges: [PortRange]
     public let conntrackMatches: [ConntrackMatch]
+    public let statelessMatches: [StatelessMatch]
     public let translations: [NATTarget]
     public let logs: [LogTarget]
     /// Indexed like `rules`.
@@ -33,6 +34,8 @@ public final class CompiledRuleset {
     public let needsTracking: Bool
     /// The nat table exists, so that new connections are bound at its hooks.
     public let hasNAT: Bool
+    /// Some rule may make a packet larger (TCPMSS); see `HookEngine.roomNeeded`.
+    public let mayGrowPackets: Bool
 
     /// Indices into `chains` by table and hook; -1 where a table has no chain there.
     private let baseChains: [Int32]
@@ -48,6 +51,7 @@ public final class CompiledRuleset {
         matches = pools.matches
         portRanges = pools.portRanges
         conntrackMatches = pools.conntrackMatches
+        statelessMatches = pools.statelessMatches
         translations = pools.translations
         logs = pools.logs
         identities = pools.identities
@@ -56,6 +60,7 @@ public final class CompiledRuleset {
         nthCounters = pools.nthCounters
         needsTracking = pools.needsTracking
         hasNAT = pools.hasNAT
+        mayGrowPackets = pools.mayGrowPackets
         baseChains = pools.baseChains
         handedOutRules = pools.ruleCounters
         handedOutPolicies = pools.policyCounters

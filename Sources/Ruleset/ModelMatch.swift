@@ -15,6 +15,7 @@ public enum Match: Hashable, Sendable {
     case statistic(StatisticMatch)
     case mark(Invertible<MarkTest>)
     case addrtype(AddrtypeMatch)
+    case stateless(StatelessMatch)
 }
 
 /// `--tcp-flags MASK COMPARE`: of the flags in `mask`, exactly those in `compare` are set.

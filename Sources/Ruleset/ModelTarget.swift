@@ -17,6 +17,7 @@ public enum Target: Hashable, Sendable {
     case mark(MarkTarget)
     case reject(RejectType)
     case log(LogTarget)
+    case mangle(MangleTarget)
 }
 
 /// `DNAT`, `SNAT`.

@@ -1,4 +1,4 @@
-// Names of ports, protocols, hosts and networks. The engine asks only through this protocol, so that
+// Names of ports, protocols, hosts, networks and users. The engine asks only through this protocol, so that
 // it stays deterministic: the same command, rules and resolver give the same bytes.
 
 import Wire
@@ -13,6 +13,8 @@ public protocol NameResolver: Sendable {
     func addresses(host: String) -> [IPv4Address]
     /// The name of a host or, failing that, of a network.
     func host(address: IPv4Address) -> String?
+    func userID(named: String) -> UInt32?
+    func userName(_ userID: UInt32) -> String?
 }
 
 /// A resolver that knows no names: numbers only.
@@ -24,6 +26,8 @@ public struct NumericResolver: NameResolver {
     public func name(protocolNumber: IPProtocol) -> String? { nil }
     public func addresses(host: String) -> [IPv4Address] { [] }
     public func host(address: IPv4Address) -> String? { nil }
+    public func userID(named: String) -> UInt32? { nil }
+    public func userName(_ userID: UInt32) -> String? { nil }
 }
 
 /// Protocols that iptables knows even where /etc/protocols is absent, in its order of preference.

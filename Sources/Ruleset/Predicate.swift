@@ -17,6 +17,7 @@ public enum Predicate: Hashable, Sendable {
     case statistic(StatisticMatch)
     case mark(Invertible<MarkTest>)
     case addrtype(AddrtypeMatch)
+    case stateless(StatelessMatch)
 }
 
 extension Rule {
@@ -40,6 +41,7 @@ extension Match {
         case .statistic(let statistic): return [.statistic(statistic)]
         case .mark(let mark): return [.mark(mark)]
         case .addrtype(let types): return [.addrtype(types)]
+        case .stateless(let match): return [.stateless(match)]
         }
     }
 

@@ -20,10 +20,11 @@ extension Ruleset {
 }
 
 extension Rule {
-    /// By its interfaces: a packet on the loopback has no input interface at OUTPUT and POSTROUTING,
+    /// By its interfaces, and by the matches that say no to every packet of `lo`: a packet on the loopback has no input interface at OUTPUT and POSTROUTING,
     /// and no output interface at PREROUTING and INPUT.
     func mayMatchLoopback(at hook: BuiltinChain) -> Bool {
         let leaves = hook == .output || hook == .postrouting
+        if matches.contains(where: \.neverMatchesLoopback) { return false }
         return inInterface.mayMatch(leaves ? "" : "lo") && outInterface.mayMatch(leaves ? "lo" : "")
     }
 }
@@ -32,5 +33,18 @@ extension InterfaceMatch? {
     fileprivate func mayMatch(_ name: String) -> Bool {
         guard let self else { return true }
         return (self.wildcard ? name.hasPrefix(self.name) : name == self.name) != self.inverted
+    }
+}
+
+extension Match {
+    /// What comes in on `lo` has no Ethernet address of its sender, passes every reverse path filter,
+    /// and does not come through a bridge (xt_mac.c, ipt_rpfilter.c, xt_physdev.c).
+    fileprivate var neverMatchesLoopback: Bool {
+        switch self {
+        case .stateless(.mac): true
+        case .stateless(.rpfilter(let options)): options.contains(.inverted)
+        case .stateless(.physdev(let match)): !match.matchesRouted
+        default: false
+        }
     }
 }

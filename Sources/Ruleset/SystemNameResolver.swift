@@ -1,4 +1,4 @@
-// The names that the machine knows: /etc/services, /etc/protocols, /etc/hosts, /etc/networks and
+// The names that the machine knows: /etc/services, /etc/protocols, /etc/hosts, /etc/networks, /etc/passwd and
 // whatever else nsswitch.conf names, through the C library. It refuses nothing and caches nothing;
 // the C functions used here share static buffers, so one lock stands around all of them.
 
@@ -82,6 +82,21 @@ public struct SystemNameResolver: NameResolver {
                 decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
         }
         return Self.networkName(address)
+    }
+
+    public func userID(named name: String) -> UInt32? {
+        Self.libraryBuffers.withLock { _ in
+            guard let entry = unsafe getpwnam(name) else { return nil }
+            return unsafe entry.pointee.pw_uid
+        }
+    }
+
+    public func userName(_ userID: UInt32) -> String? {
+        Self.libraryBuffers.withLock { _ in
+            guard let entry = unsafe getpwuid(userID), let name = unsafe entry.pointee.pw_name
+            else { return nil }
+            return unsafe String(cString: name)
+        }
     }
 
     private static func network(named name: String) -> IPv4Address? {

@@ -15,6 +15,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case policy
     case rejected
     case malformedTransport
+    case noSegmentSize
     // Connection tracking
     case tableFull
     case confirmClash
@@ -59,6 +60,7 @@ extension DropReason: CustomStringConvertible {
         case .policy: "a chain's policy dropped it"
         case .rejected: "a REJECT rule answered it"
         case .malformedTransport: "a match found the transport header malformed"
+        case .noSegmentSize: "the path's MTU leaves no room for a TCP segment"
         case .tableFull: "the connection table is full"
         case .confirmClash: "another connection took its tuple before it was confirmed"
         case .noFreePort: "no free port for the translation"

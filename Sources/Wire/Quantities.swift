@@ -46,9 +46,10 @@ public struct MACAddress: RawRepresentable, Hashable, Sendable {
         guard parts.count == 6 else { return nil }
         var value: UInt64 = 0
         for part in parts {
-            guard (1...2).contains(part.utf8.count), let byte = UInt8(part, radix: 16) else {
-                return nil
-            }
+            // A sign is a digit to the parser of integers, not here.
+            guard (1...2).contains(part.utf8.count), part.allSatisfy(\.isHexDigit),
+                let byte = UInt8(part, radix: 16)
+            else { return nil }
             value = value << 8 | UInt64(byte)
         }
         rawValue = value

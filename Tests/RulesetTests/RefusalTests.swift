@@ -8,24 +8,25 @@ struct RefusalTests {
     @Test("an unsupported match is refused by name, with what is supported")
     func unsupportedMatch() {
         var engine = Engine()
-        let text = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m owner --uid-owner 0 -j DROP\nCOMMIT\n"
+        let text =
+            "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m set --match-set x src -j DROP\nCOMMIT\n"
         let outcome = engine.run(.restore, [], input: text)
         #expect(outcome.status == 2)
         #expect(outcome.ruleset == nil)
         let lines = outcome.standardError.split(separator: "\n")
         #expect(
             lines.first
-                == "iptables-restore v1.8.9 (nf_tables): Couldn't load match `owner':No such file or directory"
+                == "iptables-restore v1.8.9 (nf_tables): Couldn't load match `set':No such file or directory"
         )
         #expect(
             lines.last?.hasPrefix(
-                "sluice: standard input, line 3, column 13: match \"owner\" is not supported by "
-                    + "Sluice yet; supported: addrtype, comment, conntrack, icmp, mark") == true)
+                "sluice: standard input, line 3, column 13: match \"set\" is not supported by "
+                    + "Sluice yet; supported: addrtype, ah, comment,") == true)
     }
 
     @Test(
         "an unsupported target is refused by name",
-        arguments: ["NFLOG", "TPROXY", "CONNMARK", "CT", "NOTRACK", "TCPMSS", "QUEUE", "TRACE"])
+        arguments: ["NFLOG", "TPROXY", "CONNMARK", "CT", "NOTRACK", "TEE", "QUEUE", "TRACE"])
     func unsupportedTarget(_ name: String) {
         var engine = Engine()
         let outcome = engine.iptables("-t mangle -A PREROUTING -j \(name)")

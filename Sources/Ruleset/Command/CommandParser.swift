@@ -151,6 +151,7 @@ struct CommandParser {
         try loaded[place].parser.take(
             OptionUse(spec: spec, value: argument, inverted: inverted), &context)
         scanner.skip(context.taken)
+        warnings += context.warnings
     }
 
     // MARK: After the last argument

@@ -56,6 +56,8 @@ struct RuleContext {
     var following: ArraySlice<String>
     /// How many of `following` were taken.
     var taken = 0
+    /// Not errors, yet said on standard error.
+    var warnings = ""
 
     /// The protocol's name, under which services are looked up.
     var transport: String? { `protocol`.flatMap { resolver.name(protocolNumber: $0.value) } }
@@ -143,10 +145,16 @@ enum ExtensionTable {
         TCPMatchParser.self, UDPMatchParser.self, ICMPMatchParser.self, MultiportParser.self,
         CommentParser.self, ConntrackParser.self, StateParser.self, StatisticParser.self,
         MarkMatchParser.self, AddrtypeParser.self,
+        IPRangeParser.self, LengthParser.self, TTLMatchParser.self, TOSMatchParser.self,
+        DSCPMatchParser.self, MACParser.self, OwnerParser.self, PhysdevParser.self,
+        PkttypeParser.self, RpfilterParser.self, SCTPParser.self, DCCPParser.self,
+        ESPParser.self, AHParser.self,
     ]
     static let targets: [any TargetParser.Type] = [
         DNATParser.self, SNATParser.self, MasqueradeParser.self, RedirectParser.self,
         MarkTargetParser.self, RejectParser.self, LogParser.self,
+        TTLTargetParser.self, TOSTargetParser.self, DSCPTargetParser.self,
+        ChecksumTargetParser.self, ClassifyParser.self, TCPMSSParser.self,
     ]
 
     static func match(_ name: String) -> (any MatchParser.Type)? {
@@ -165,10 +173,10 @@ enum ExtensionTable {
     /// Targets that iptables has and Sluice does not: they are refused by name, and no chain may
     /// take the name.
     static let foreignTargets: Set<String> = [
-        "AUDIT", "CHECKSUM", "CLASSIFY", "CLUSTERIP", "CONNMARK", "CONNSECMARK", "CT", "DSCP",
-        "ECN", "HL", "HMARK", "IDLETIMER", "LED", "NETMAP", "NFLOG", "NFQUEUE", "NOTRACK", "QUEUE",
-        "RATEEST", "SECMARK", "SET", "SYNPROXY", "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TPROXY",
-        "TRACE", "TTL", "ULOG",
+        "AUDIT", "CLUSTERIP", "CONNMARK", "CONNSECMARK", "CT", "ECN", "HL", "HMARK", "IDLETIMER",
+        "LED", "NETMAP", "NFLOG", "NFQUEUE", "NOTRACK", "QUEUE",
+        "RATEEST", "SECMARK", "SET", "SYNPROXY", "TCPOPTSTRIP", "TEE", "TPROXY",
+        "TRACE", "ULOG",
     ]
 
     /// Whether a chain of that name could not be told from a target.

@@ -13,6 +13,7 @@ extension Match {
         case .statistic(let match): match
         case .mark(let test): MarkText(test: test)
         case .addrtype(let match): match
+        case .stateless(let match): match.text
         }
     }
 }
@@ -33,6 +34,7 @@ extension Target {
         case .mark(let value): value
         case .reject(let type): RejectText(type: type)
         case .log(let value): value
+        case .mangle(let value): value.text
         }
     }
 

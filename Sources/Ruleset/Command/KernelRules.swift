@@ -29,13 +29,13 @@ enum KernelRules {
             return "no packet is outside 0.0.0.0/0"
         }
         for match in rule.matches {
-            if let objection = objection(to: match, rule.protocol) { return objection }
+            if let objection = objection(to: match, rule.protocol, in: table) { return objection }
         }
         return objection(to: rule.target, rule.protocol, in: table)
     }
 
     private static func objection(
-        to match: Match, _ transport: Invertible<IPProtocol>?
+        to match: Match, _ transport: Invertible<IPProtocol>?, in table: TableName
     ) -> String? {
         switch match {
         case .tcp(let match) where match.option != nil || match == TCPMatch():
@@ -43,6 +43,7 @@ enum KernelRules {
         case .udp(let match) where match == UDPMatch():
             transport == Invertible(.udp) ? nil : "-m udp needs -p udp"
         case .icmp: transport == Invertible(.icmp) ? nil : "-m icmp needs -p icmp"
+        case .stateless(let match): objection(to: match, transport, in: table)
         default: nil
         }
     }
@@ -61,37 +62,59 @@ enum KernelRules {
             } else {
                 nil
             }
+        case .mangle(let target): objection(to: target, transport, in: table)
         default: nil
         }
     }
 
-    /// The hooks under which the rule's target may be met.
-    static func hooks(of rule: Rule) -> HookSet {
-        let hooks: HookSet
-        switch rule.target {
-        case .dnat, .redirect: hooks = HookSet(.prerouting, .output)
-        case .snat: hooks = HookSet(.input, .postrouting)
-        case .masquerade: hooks = HookSet(.postrouting)
-        case .reject: hooks = HookSet(.input, .forward, .output)
-        default: hooks = .all
+    /// A part of the rule that may not be met under all of `here`: its name, and where it may be.
+    static func misplaced(_ rule: Rule, _ here: HookSet) -> (what: String, allowed: HookSet)? {
+        let allowed = hooks(of: rule.target)
+        if !here.isSubset(of: allowed) { return (rule.target.name, allowed) }
+        for match in rule.matches {
+            let allowed = hooks(of: match)
+            if !here.isSubset(of: allowed) { return ("-m " + match.text.extensionName, allowed) }
         }
-        return hooks
+        return nil
     }
 
-    /// The base chains in which the rule itself may stand. The kernel looks at these matches when a
-    /// rule comes in, and knows the hook only if the chain is a base chain: in a user's chain the
-    /// same rule is accepted wherever that chain is reached from (tried).
-    static func baseChains(of rule: Rule) -> HookSet {
-        var hooks = HookSet.all
+    private static func hooks(of target: Target) -> HookSet {
+        switch target {
+        case .dnat, .redirect: HookSet(.prerouting, .output)
+        case .snat: HookSet(.input, .postrouting)
+        case .masquerade: HookSet(.postrouting)
+        case .reject: HookSet(.input, .forward, .output)
+        case .mangle(let target): hooks(of: target)
+        default: .all
+        }
+    }
+
+    private static func hooks(of match: Match) -> HookSet {
+        if case .stateless(let match) = match { hooks(of: match) } else { .all }
+    }
+
+    /// Why the rule may not stand in a base chain itself, or `nil`. The kernel looks at these matches
+    /// when a rule comes in, and knows the hook only if the chain is a base chain: in a user's chain
+    /// the same rule is accepted wherever that chain is reached from (tried).
+    static func objection(to rule: Rule, inBaseChain hook: BuiltinChain) -> String? {
         for match in rule.matches {
-            guard case .addrtype(let match) = match else { continue }
-            switch match.limit {
-            case .inInterface: hooks.formIntersection(HookSet(.prerouting, .input, .forward))
-            case .outInterface: hooks.formIntersection(HookSet(.output, .postrouting, .forward))
-            case nil: break
+            switch match {
+            case .addrtype(let match):
+                let known =
+                    switch match.limit {
+                    case .inInterface: HookSet(.prerouting, .input, .forward)
+                    case .outInterface: HookSet(.output, .postrouting, .forward)
+                    case nil: HookSet.all
+                    }
+                guard known.contains(HookSet(hook)) else {
+                    return "\(hook.rawValue) does not know the interface of that limit"
+                }
+            case .stateless(let match):
+                if let objection = objection(to: match, inBaseChain: hook) { return objection }
+            default: continue
             }
         }
-        return hooks
+        return nil
     }
 
     static func names(_ hooks: HookSet) -> String {

@@ -195,9 +195,9 @@ struct TableEditor {
             return refuse(line, invalid, objection)
         }
         if let base = chains[chain]?.builtin,
-            !KernelRules.baseChains(of: rule).contains(HookSet(base))
+            let objection = KernelRules.objection(to: rule, inBaseChain: base)
         {
-            return refuse(line, invalid, "\(chain) does not know the interface of that limit")
+            return refuse(line, invalid, objection)
         }
         guard var reach else { preconditionFailure("reach is known before a rule comes in") }
         self.reach = nil
@@ -211,9 +211,8 @@ struct TableEditor {
     }
 
     private static func misplaced(_ rule: Rule, _ here: HookSet) -> String? {
-        let allowed = KernelRules.hooks(of: rule)
-        guard !here.isSubset(of: allowed) else { return nil }
-        return "\(rule.target.name) works in \(KernelRules.names(allowed)) only and would be "
+        guard let (what, allowed) = KernelRules.misplaced(rule, here) else { return nil }
+        return "\(what) works in \(KernelRules.names(allowed)) only and would be "
             + "reached from \(KernelRules.names(here.subtracting(allowed)))"
     }
 

@@ -21,6 +21,21 @@ enum PortText {
         return PortRange(first, last)
     }
 
+    /// A range as `-m udp` and `-m dccp` take it. iptables 1.8.9 takes 70000 here and keeps its low 16
+    /// bits; a port that does not exist is refused instead, as `-m tcp` refuses it.
+    static func parseCheckedRange(
+        _ use: OptionUse, transport: String, _ resolver: any NameResolver
+    ) throws(CommandError) -> PortRange {
+        let ends = use.value.split(separator: ":", omittingEmptySubsequences: false)
+        for end in ends where !end.isEmpty && CNumber.prefix(end) == nil {
+            guard resolver.port(service: String(end), transport: transport) == nil else { continue }
+            throw .parameter(
+                "Port \"\(end)\" does not resolve to anything.\n", word: String(end),
+                expected: "a port from 0 to 65535 or the name of a service")
+        }
+        return try parseRange(use.value, transport: transport, resolver)
+    }
+
     static func parse(
         _ text: String, transport: String?, _ resolver: any NameResolver
     ) throws(CommandError) -> Port {

@@ -13,19 +13,8 @@ struct UDPMatchParser: MatchParser {
     private var value = UDPMatch()
 
     mutating func take(_ use: OptionUse, _ context: inout RuleContext) throws(CommandError) {
-        // iptables 1.8.9 takes 70000 here and keeps its low 16 bits; a port that does not exist is
-        // refused instead, as `-m tcp` refuses it.
-        let ends = use.value.split(separator: ":", omittingEmptySubsequences: false)
-        for end in ends where !end.isEmpty && CNumber.prefix(end) == nil {
-            guard context.resolver.port(service: String(end), transport: "udp") == nil else {
-                continue
-            }
-            throw .parameter(
-                "Port \"\(end)\" does not resolve to anything.\n", word: String(end),
-                expected: "a port from 0 to 65535 or the name of a service")
-        }
         let ports = Invertible(
-            try PortText.parseRange(use.value, transport: "udp", context.resolver),
+            try PortText.parseCheckedRange(use, transport: "udp", context.resolver),
             inverted: use.inverted)
         if use.spec.id == 1 { value.sourcePorts = ports } else { value.destinationPorts = ports }
     }
