@@ -82,7 +82,7 @@ extension Daemon {
 extension Node {
     func explain(_ frame: [UInt8], from interface: InterfaceIndex, mark: UInt32) -> TraceRecord {
         var frame = frame
-        return frame.withFrame { bytes in
+        return frame.withMutableRawSpan { bytes in
             dataplane.explain(
                 &bytes, ingress: interface, mark: mark,
                 now: Timestamp(nanoseconds: sluice_monotonic()))

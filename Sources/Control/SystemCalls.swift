@@ -113,12 +113,3 @@ enum SystemCalls {
         return PeerCredentials(userID: user, processID: process)
     }
 }
-
-extension [UInt8] {
-    /// The bytes as the packet path takes them.
-    mutating func withFrame<Result>(_ body: (inout MutableRawSpan) -> Result) -> Result {
-        var span = mutableSpan
-        var bytes = unsafe span.mutableBytes
-        return body(&bytes)
-    }
-}

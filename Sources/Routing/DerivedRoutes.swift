@@ -9,20 +9,26 @@ extension Route {
         interfaces: some Sequence<Interface>, addresses: some Sequence<InterfaceAddress>
     ) -> [Route] {
         let byIndex = Dictionary(interfaces.map { ($0.index, $0) }) { first, _ in first }
-        return addresses.flatMap { address -> [Route] in
+        let all = Array(addresses)
+        return all.flatMap { address -> [Route] in
             guard let interface = byIndex[address.interface], interface.isUp else { return [] }
-            return derived(from: address, on: interface)
+            // What belongs to a secondary speaks as the primary of its subnet (inet_ifa_byprefix).
+            let primary = all.first {
+                !$0.isSecondary && $0.interface == address.interface && $0.subnet == address.subnet
+            }
+            return derived(from: address, speakingAs: primary ?? address, on: interface)
         }
     }
 
     private static func derived(
-        from address: InterfaceAddress, on interface: Interface
+        from address: InterfaceAddress, speakingAs primary: InterfaceAddress,
+        on interface: Interface
     ) -> [Route] {
         let host = { (destination: IPv4Address, type: RouteType) in
             Route(
                 table: RouteTable.local, prefix: destination, length: 32, type: type,
                 scope: type == .local ? .host : .link, origin: kernelOrigin,
-                preferredSource: address.local, nextHops: [NextHop(interface: interface.index)])
+                preferredSource: primary.local, nextHops: [NextHop(interface: interface.index)])
         }
         var routes = [host(address.local, .local)]
         if let broadcast = address.broadcast, !broadcast.isLimitedBroadcast {
@@ -30,17 +36,18 @@ extension Route {
         }
         let subnet = address.subnet
         let reachesBeyond = address.prefixLength < 32 || address.peer != address.local
-        if !address.isSecondary && subnet.address != .any && reachesBeyond {
-            routes.append(
-                Route(
-                    table: interface.isLoopback ? RouteTable.local : RouteTable.main,
-                    prefix: subnet.address, length: address.prefixLength,
-                    type: interface.isLoopback ? .local : .unicast,
-                    scope: interface.isLoopback ? .host : .link, origin: kernelOrigin,
-                    preferredSource: address.local,
-                    nextHops: [NextHop(interface: interface.index)]))
+        guard !address.isSecondary, !subnet.address.isZeroNetwork, reachesBeyond else {
+            return routes
         }
-        if !interface.isLoopback && address.prefixLength < 31 {
+        routes.append(
+            Route(
+                table: interface.isLoopback ? RouteTable.local : RouteTable.main,
+                prefix: subnet.address, length: address.prefixLength,
+                type: interface.isLoopback ? .local : .unicast,
+                scope: interface.isLoopback ? .host : .link, origin: kernelOrigin,
+                preferredSource: address.local,
+                nextHops: [NextHop(interface: interface.index)]))
+        if address.prefixLength < 31 {
             let last = IPv4Address(rawValue: subnet.address.rawValue | ~subnet.mask)
             if last != address.broadcast { routes.append(host(last, .broadcast)) }
         }

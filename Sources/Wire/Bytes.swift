@@ -51,4 +51,14 @@ extension [UInt8] {
         let span = self.span
         return unsafe body(span.bytes)
     }
+
+    /// The same for changing them.
+    @inlinable
+    public mutating func withMutableRawSpan<Result>(
+        _ body: (inout MutableRawSpan) -> Result
+    ) -> Result {
+        var span = mutableSpan
+        var bytes = unsafe span.mutableBytes
+        return body(&bytes)
+    }
 }
