@@ -40,6 +40,31 @@ extension KernelTests {
             }
         }
 
+        @Test("arrive unharmed while no device offloads anything", .needsDaemon)
+        func withoutOffloads() throws {
+            try withLab(.sluice) { lab throws in
+                try exposeBlue(lab)
+                let off = """
+                    for link in $(ls /sys/class/net); do
+                        [ $link = lo ] || ethtool -K $link tx off rx off sg off tso off gso off gro off
+                    done >/dev/null 2>&1; true
+                    """
+                for namespace in ["client", "node", "ns-blue"] {
+                    try lab.output(off, in: namespace)
+                }
+                let features = try lab.output("ethtool -k veth-blue", in: "ns-blue")
+                #expect(features.contains("tcp-segmentation-offload: off"))
+                let size = min(Self.size, 50_000_000)
+                let expected = try Self.digest(of: "sluice lab server x --bytes \(size)", lab)
+                let down = try Self.digest(
+                    of: "curl -sS http://192.0.2.1:8080/bytes/\(size)", in: "client", lab)
+                #expect(down == expected)
+                let masqueraded = try Self.digest(
+                    of: "curl -sS http://192.0.2.10/bytes/\(size)", in: "ns-blue", lab)
+                #expect(masqueraded == expected)
+            }
+        }
+
         @Test("of UDP and ping work in both directions", arguments: Twin.available)
         func datagrams(_ twin: Twin) throws {
             try withLab(twin) { lab throws in
