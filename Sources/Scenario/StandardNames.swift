@@ -1,5 +1,5 @@
 // The names of protocols, the same on every machine: what a case means and what a replay prints must not
-// depend on the files in /etc. Services and hosts have no names here.
+// depend on the files in /etc. Services, hosts and users have no names here.
 
 import Ruleset
 import Wire
@@ -10,6 +10,8 @@ struct StandardNames: NameResolver {
     func service(port: Port, transport: String?) -> String? { nil }
     func addresses(host: String) -> [IPv4Address] { [] }
     func host(address: IPv4Address) -> String? { nil }
+    func userID(named: String) -> UInt32? { nil }
+    func userName(_ userID: UInt32) -> String? { nil }
 
     func number(protocolName: String) -> IPProtocol? { Self.numbers[protocolName] }
 
