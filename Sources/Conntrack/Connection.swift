@@ -12,7 +12,9 @@ let noEntry = UInt32.max
 struct Connection {
     // Looked up and matched.
     var original: Tuple
+    var originalZone: UInt16 = 0
     var reply: Tuple
+    var replyZone: UInt16 = 0
     /// Chains of the tuple hash: an entry's index twice plus the direction, or `noEntry`.
     var nextOriginal: UInt32 = noEntry
     var nextReply: UInt32 = noEntry
@@ -29,6 +31,8 @@ struct Connection {
     var isTimed = false
     /// Somebody listened, or `events` was 1, when it began: what happens to it is told.
     var isReported = false
+    /// The events that are reported of it (`CT --ctevents`).
+    var reportedEvents = UInt16.max
 
     var tcp = TCPTracking()
     /// UDP: from when on an answered flow is a stream.
@@ -52,11 +56,16 @@ struct Connection {
     var originalCounters = FlowCounters()
     var replyCounters = FlowCounters()
 
-    init(original: Tuple, generation: UInt32) {
+    init(original: Tuple, generation: UInt32, template: TrackingTemplate = .none) {
         self.original = original
         self.reply = original.reversed
         self.generation = generation
+        originalZone = template.zone.original
+        replyZone = template.zone.reply
+        reportedEvents = template.events
     }
+
+    var zone: Zone { Zone(original: originalZone, reply: replyZone) }
 
     subscript(direction: Direction) -> Tuple {
         direction == .original ? original : reply

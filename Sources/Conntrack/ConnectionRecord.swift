@@ -23,6 +23,9 @@ public struct ConnectionRecord: Hashable, Sendable {
     public var reply: Tuple
     public var status: ConnectionStatus
     public var mark: UInt32
+    public var zone = Zone.none
+    /// In an event: the mark is news, even where it is 0.
+    public var markChanged = false
     /// Time left.
     public var timeout: Seconds
     /// TCP only.

@@ -10,9 +10,9 @@ extension ConnectionTable {
     /// What a record does not tell is learned from the packets that follow: TCP's windows are judged
     /// liberally from then on, as after a mid-stream pickup.
     public func adopt(_ record: ConnectionRecord, now: Timestamp) -> Bool {
-        guard lookUp(record.original, now: now) == nil, let index = allocate(record.original) else {
-            return false
-        }
+        guard lookUp(record.original, record.zone, now: now) == nil,
+            let index = allocate(record.original, TrackingTemplate(zone: record.zone))
+        else { return false }
         storage[index].reply = record.reply
         storage[index].status = Self.adoptedStatus(record)
         storage[index].mark = record.mark

@@ -60,20 +60,21 @@ extension ConnectionTable {
         if range.containsSource(of: current) {
             return isTaken(current, index, now) ? nil : current
         }
-        guard let mapped = appropriateSource(current, range, now) else { return nil }
+        guard let mapped = appropriateSource(current, range, index, now) else { return nil }
         return isTaken(mapped, index, now) ? nil : mapped
     }
 
     /// `find_appropriate_src`: some destinations (and their administrators) want to see one client
     /// socket as one source.
     private func appropriateSource(
-        _ tuple: Tuple, _ range: NATRange, _ now: Timestamp
+        _ tuple: Tuple, _ range: NATRange, _ mine: UInt32, _ now: Timestamp
     ) -> Tuple? {
+        let zone = storage[mine].originalZone
         var index = storage.sourceHead(hash.source(tuple))
         while index != noEntry {
             let original = storage[index].original
             if original.protocol == tuple.protocol, original.source == tuple.source,
-                original.sourcePort == tuple.sourcePort
+                original.sourcePort == tuple.sourcePort, storage[index].originalZone == zone
             {
                 let mapped = storage[index].reply.reversed
                 var result = tuple
@@ -98,7 +99,9 @@ extension ConnectionTable {
     /// Whether some other connection's packets come in under this tuple's answer
     /// (`nf_nat_used_tuple`).
     private func isTaken(_ tuple: Tuple, _ index: UInt32, _ now: Timestamp) -> Bool {
-        guard let other = lookUp(tuple.reversed, now: now) else { return false }
+        guard let other = lookUp(tuple.reversed, storage[index].zone, now: now) else {
+            return false
+        }
         // The same flow again: left to `confirm` to resolve.
         if storage[other.index].original == storage[index].original { return false }
         statistics.found &+= 1
@@ -148,7 +151,8 @@ extension ConnectionTable {
     /// TIME_WAIT, will take the SYN (`nf_nat_used_tuple_harder`).
     private func takeOver(_ tuple: Tuple, _ index: UInt32, _ now: Timestamp) {
         guard tuple.protocol == .tcp, storage[index].tcp.state == .synSent,
-            let other = lookUp(tuple.reversed, now: now), other.direction == .reply
+            let other = lookUp(tuple.reversed, storage[index].zone, now: now),
+            other.direction == .reply
         else { return }
         let old = storage[other.index]
         guard old.tcp.state.rawValue >= TCPState.timeWait.rawValue,

@@ -35,9 +35,11 @@ extension ConnectionTable {
         // Chains longer than 50 and a bit refuse another entry; the bit is random, so that nobody
         // can find out where a chain stands (MIN_CHAINLEN, MAX_CHAINLEN).
         let limit = 50 + Int(random.next() % 30)
-        var obstacle = obstacle(storage[index].original, now: now, limit: limit)
+        var obstacle = obstacle(
+            Found(index: index, direction: .original), now: now, limit: limit)
         if case .none = obstacle {
-            obstacle = self.obstacle(storage[index].reply, now: now, limit: limit)
+            obstacle = self.obstacle(
+                Found(index: index, direction: .reply), now: now, limit: limit)
         }
         switch obstacle {
         case .none:

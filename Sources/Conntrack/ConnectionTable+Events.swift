@@ -59,17 +59,21 @@ extension ConnectionTable {
         storage[index].pendingEvents = []
         guard events.isOpen, storage[index].isReported,
             storage[index].status.contains(.confirmed),
-            !storage[index].status.contains(.dying)
+            !storage[index].status.contains(.dying),
+            mask.kernelBits & storage[index].reportedEvents != 0
         else { return }
         var record = record(index, now)
         let isNew = mask.contains(.new)
         // An update says the protocol's state only where that changed (ctnetlink_conntrack_event).
         if !isNew, !mask.contains(.protocolState) { record.tcpState = nil }
+        record.markChanged = mask.contains(.mark)
         push(ConnectionEvent(kind: isNew ? .new : .update, time: now, record: record))
     }
 
     func report(_ kind: ConnectionEvent.Kind, _ index: UInt32, _ now: Timestamp) {
-        guard events.isOpen, storage[index].isReported else { return }
+        guard events.isOpen, storage[index].isReported,
+            storage[index].reportedEvents & EventMask.destroyBit != 0
+        else { return }
         var record = record(index, now)
         if storage[index].isTimed { record.stop = now }
         push(ConnectionEvent(kind: kind, time: now, record: record))

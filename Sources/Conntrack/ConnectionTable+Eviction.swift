@@ -10,8 +10,10 @@ private let evictionRange = 8
 
 extension ConnectionTable {
     /// Evicts what may be evicted from the first chain near the tuple's that has any.
-    func evictAndAllocate(_ tuple: Tuple, now: Timestamp) -> UInt32? {
-        let bucket = hash(tuple)
+    func evictAndAllocate(
+        _ tuple: Tuple, _ template: TrackingTemplate, now: Timestamp
+    ) -> UInt32? {
+        let bucket = hash(tuple, template.zone.original)
         for offset in 0..<evictionRange {
             var evicted: UInt64 = 0
             var expired = false
@@ -25,15 +27,15 @@ extension ConnectionTable {
                 }
             }
             statistics.earlyDrop &+= evicted
-            if evicted > 0 || expired { return allocate(tuple) }
+            if evicted > 0 || expired { return allocate(tuple, template) }
         }
         wantsCollection = true
         return nil
     }
 
     /// Whether `evictAndAllocate` would find anything.
-    func victims(near tuple: Tuple, now: Timestamp) -> Bool {
-        let bucket = hash(tuple)
+    func victims(near tuple: Tuple, _ zone: Zone, now: Timestamp) -> Bool {
+        let bucket = hash(tuple, zone.original)
         return (0..<evictionRange).contains { victim(in: bucket &+ $0, now: now) != nil }
     }
 

@@ -46,26 +46,27 @@ extension ConnectionTable {
 
     /// The answer for bad ICMP and for ICMP errors; `nil` where the packet is tracked like others.
     func trackICMPHeader(
-        _ bytes: RawSpan, _ view: PacketView, _ verify: Bool, _ now: Timestamp, _ dry: Bool
+        _ bytes: RawSpan, _ view: PacketView, _ zone: Zone, _ verify: Bool, _ now: Timestamp,
+        _ dry: Bool
     ) -> Tracked? {
         if verify, !Self.icmpChecksumIsRight(bytes, view) { return .invalid(.badChecksum) }
         // RFC 1122, 3.2.2: unknown types are discarded; 18 is the last that the kernel knows.
         guard view.icmpType <= 18 else { return .invalid(.unknownICMPType) }
         guard ICMPQuery.isError(view.icmpType) else { return nil }
-        return trackError(bytes, view, now, dry)
+        return trackError(bytes, view, zone, now, dry)
     }
 
     /// An ICMP error belongs to the connection whose packet it quotes, in the direction opposite to
     /// that packet's (`nf_conntrack_inet_error`).
     private func trackError(
-        _ bytes: RawSpan, _ view: PacketView, _ now: Timestamp, _ dry: Bool
+        _ bytes: RawSpan, _ view: PacketView, _ zone: Zone, _ now: Timestamp, _ dry: Bool
     ) -> Tracked {
         guard
             let quoted = PacketView.parseQuoted(
                 bytes.extracting(first: view.end), networkOffset: view.transportOffset &+ 8),
             let tuple = Tuple(quoted), tuple.isInvertible
         else { return .invalid(.icmpQuotesNothing) }
-        guard let found = lookUp(tuple.reversed, now: now, dry: dry) else {
+        guard let found = lookUp(tuple.reversed, zone, now: now, dry: dry) else {
             return .invalid(.icmpQuotesUnknown)
         }
         // The error must be sent to where the quoted packet came from; else anybody could have errors

@@ -25,8 +25,20 @@ struct Found {
 extension ConnectionTable {
     /// Looks a tuple up. Entries past their deadline do not exist; unless `dry`, they are ended where
     /// they are met (`nf_ct_gc_expired`).
-    func lookUp(_ tuple: Tuple, now: Timestamp, dry: Bool = false) -> Found? {
-        let bucket = hash(tuple)
+    /// A tuple stands for itself in each zone; where a zone keeps the directions apart, the packet may be
+    /// of either (`resolve_normal_ct`).
+    func lookUp(
+        _ tuple: Tuple, _ zone: Zone, now: Timestamp, dry: Bool = false
+    ) -> Found? {
+        if let found = lookUp(tuple, zone, in: zone.original, now, dry) { return found }
+        guard zone.original != zone.reply else { return nil }
+        return lookUp(tuple, zone, in: zone.reply, now, dry)
+    }
+
+    private func lookUp(
+        _ tuple: Tuple, _ zone: Zone, in number: UInt16, _ now: Timestamp, _ dry: Bool
+    ) -> Found? {
+        let bucket = hash(tuple, number)
         var link = storage.tupleHead(bucket)
         while link != noEntry {
             let candidate = Found(link: link)
@@ -40,15 +52,22 @@ extension ConnectionTable {
                 }
                 continue
             }
-            if storage[candidate.index][candidate.direction] == tuple { return candidate }
+            let direction = candidate.direction
+            if storage[candidate.index][direction] == tuple,
+                storage[candidate.index].zone[direction] == zone[direction]
+            {
+                return candidate
+            }
             link = successor(candidate)
         }
         return nil
     }
 
     /// The connection of a tuple, in whichever direction. Changes nothing.
-    public func find(_ tuple: Tuple, now: Timestamp) -> (ConnectionID, Direction)? {
-        lookUp(tuple, now: now, dry: true).map { (handle($0.index), $0.direction) }
+    public func find(
+        _ tuple: Tuple, zone: Zone = .none, now: Timestamp
+    ) -> (ConnectionID, Direction)? {
+        lookUp(tuple, zone, now: now, dry: true).map { (handle($0.index), $0.direction) }
     }
 
     func successor(_ found: Found) -> UInt32 {
@@ -73,11 +92,13 @@ extension ConnectionTable {
         case chainTooLong
     }
 
-    /// Chains longer than `limit` refuse another entry.
-    func obstacle(_ tuple: Tuple, now: Timestamp, limit: Int) -> Obstacle {
-        if let other = lookUp(tuple, now: now) { return .clash(other) }
+    /// For one direction of an entry. Chains longer than `limit` refuse another one.
+    func obstacle(_ found: Found, now: Timestamp, limit: Int) -> Obstacle {
+        let tuple = storage[found.index][found.direction]
+        let zone = storage[found.index].zone
+        if let other = lookUp(tuple, zone, now: now) { return .clash(other) }
         var length = 0
-        var link = storage.tupleHead(hash(tuple))
+        var link = storage.tupleHead(hash(tuple, zone[found.direction]))
         while link != noEntry {
             length &+= 1
             if length > limit { return .chainTooLong }
@@ -86,14 +107,19 @@ extension ConnectionTable {
         return .none
     }
 
+    private func bucket(_ found: Found) -> Int {
+        hash(
+            storage[found.index][found.direction], storage[found.index].zone[found.direction])
+    }
+
     func chain(_ found: Found) {
-        let bucket = hash(storage[found.index][found.direction])
+        let bucket = bucket(found)
         setSuccessor(found, storage.tupleHead(bucket))
         storage.setTupleHead(bucket, found.link)
     }
 
     private func unchain(_ found: Found) {
-        let bucket = hash(storage[found.index][found.direction])
+        let bucket = bucket(found)
         let after = successor(found)
         var link = storage.tupleHead(bucket)
         if link == found.link { return storage.setTupleHead(bucket, after) }
@@ -130,7 +156,7 @@ extension ConnectionTable {
     // MARK: Slots
 
     /// A slot for a new entry. Refuses when as many are in use as there may be.
-    func allocate(_ tuple: Tuple) -> UInt32? {
+    func allocate(_ tuple: Tuple, _ template: TrackingTemplate) -> UInt32? {
         guard count < maximum else { return nil }
         if freeHead == noEntry, slotsTouched == capacity { reclaimOldestDying() }
         let index: UInt32
@@ -142,11 +168,17 @@ extension ConnectionTable {
             slotsTouched &+= 1
         }
         count &+= 1
-        storage[index] = Connection(original: tuple, generation: storage[index].generation)
+        storage[index] = Connection(
+            original: tuple, generation: storage[index].generation, template: template)
         storage[index].isCounted = settings.acct
         storage[index].isTimed = settings.timestamp
         storage[index].isReported =
-            settings.events == 1 || (settings.events == 2 && events.isOpen)
+            switch settings.events {
+            // A rule's word counts whatever the setting (nf_ct_ecache_ext_add).
+            case 0: template.events != .max
+            case 1: true
+            default: events.isOpen
+            }
         return index
     }
 

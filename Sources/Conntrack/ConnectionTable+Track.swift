@@ -6,29 +6,32 @@ extension ConnectionTable {
     /// Tracks a packet: finds or makes its connection, moves the connection's state, prolongs it.
     ///
     /// `verifyChecksum` is for packets that arrive (PREROUTING); those of the host itself are trusted.
-    /// A new entry is not in the table before `confirm`; a packet that dies earlier gives it back with
+    /// `template` is what a CT rule said. A new entry is not in the table before `confirm`; a packet that dies earlier gives it back with
     /// `releaseUnconfirmed`.
     public func track(
         _ bytes: RawSpan, _ view: PacketView, offload: OffloadHeader, verifyChecksum: Bool,
-        now: Timestamp
+        template: TrackingTemplate = .none, now: Timestamp
     ) -> Tracked {
         let verify = verifyChecksum && settings.checksum && !offload.checksumIsGood
-        return consider(bytes, view, verify, now, dry: false)
+        return consider(bytes, view, template, verify, now, dry: false)
     }
 
     /// What `track` would say, without changing anything. A connection it would make has no handle.
     public func peek(
         _ bytes: RawSpan, _ view: PacketView, offload: OffloadHeader, verifyChecksum: Bool,
-        now: Timestamp
+        template: TrackingTemplate = .none, now: Timestamp
     ) -> Tracked {
         let verify = verifyChecksum && settings.checksum && !offload.checksumIsGood
-        return consider(bytes, view, verify, now, dry: true)
+        return consider(bytes, view, template, verify, now, dry: true)
     }
 
     private func consider(
-        _ bytes: RawSpan, _ view: PacketView, _ verify: Bool, _ now: Timestamp, dry: Bool
+        _ bytes: RawSpan, _ view: PacketView, _ template: TrackingTemplate, _ verify: Bool,
+        _ now: Timestamp, dry: Bool
     ) -> Tracked {
-        if view.transport == .icmp, let tracked = trackICMPHeader(bytes, view, verify, now, dry) {
+        if view.transport == .icmp,
+            let tracked = trackICMPHeader(bytes, view, template.zone, verify, now, dry)
+        {
             if tracked.state == .invalid, !dry { statistics.error &+= 1 }
             return tracked
         }
@@ -42,13 +45,13 @@ extension ConnectionTable {
         var facts = PacketFacts(now: now, length: view.totalLength)
         if view.transport == .tcp { facts.segment = TCPSegment(bytes, view) }
         let fault = Self.headerFault(bytes, view, facts, verify)
-        if let found = lookUp(tuple, now: now, dry: dry) {
+        if let found = lookUp(tuple, template.zone, now: now, dry: dry) {
             if let fault { return invalid(fault, dry) }
             if let tracked = follow(found, facts, dry) { return tracked }
             // Else this SYN begins another connection under the same tuple.
         }
         guard tuple.isInvertible else { return invalid(.icmpWithoutQuery, dry) }
-        return open(tuple, facts, fault, dry)
+        return open(tuple, template, facts, fault, dry)
     }
 
     private func invalid(_ reason: InvalidReason, _ dry: Bool) -> Tracked {
@@ -108,11 +111,15 @@ extension ConnectionTable {
     // MARK: A new connection
 
     private func open(
-        _ tuple: Tuple, _ facts: PacketFacts, _ fault: InvalidReason?, _ dry: Bool
+        _ tuple: Tuple, _ template: TrackingTemplate, _ facts: PacketFacts,
+        _ fault: InvalidReason?, _ dry: Bool
     ) -> Tracked {
-        if dry { return tryOpening(tuple, facts, fault) }
+        if dry { return tryOpening(tuple, template.zone, facts, fault) }
         // As in the kernel a slot comes first, so that a full table speaks before a bad packet does.
-        guard let index = allocate(tuple) ?? evictAndAllocate(tuple, now: facts.now) else {
+        guard
+            let index = allocate(tuple, template)
+                ?? evictAndAllocate(tuple, template, now: facts.now)
+        else {
             statistics.drop &+= 1
             statistics.tableFull &+= 1
             return Tracked(state: .invalid, drop: .tableFull)
@@ -132,9 +139,9 @@ extension ConnectionTable {
     }
 
     private func tryOpening(
-        _ tuple: Tuple, _ facts: PacketFacts, _ fault: InvalidReason?
+        _ tuple: Tuple, _ zone: Zone, _ facts: PacketFacts, _ fault: InvalidReason?
     ) -> Tracked {
-        guard count < maximum || victims(near: tuple, now: facts.now) else {
+        guard count < maximum || victims(near: tuple, zone, now: facts.now) else {
             return Tracked(state: .invalid, drop: .tableFull)
         }
         if let fault { return .invalid(fault) }

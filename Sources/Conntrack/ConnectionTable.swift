@@ -98,6 +98,11 @@ extension ConnectionTable {
         storage[index].pendingEvents.insert(.mark)
     }
 
+    /// `.none` for a stale handle.
+    public func zone(_ id: ConnectionID) -> Zone {
+        slot(id).map { storage[$0].zone } ?? .none
+    }
+
     public func tcpState(_ id: ConnectionID) -> TCPState? {
         guard let index = slot(id), storage[index].original.protocol == .tcp else { return nil }
         return storage[index].tcp.state
@@ -133,6 +138,7 @@ extension ConnectionTable {
             tcpState: entry.original.protocol == .tcp ? entry.tcp.state : nil,
             start: entry.isTimed && entry.start != 0
                 ? Timestamp(nanoseconds: entry.start) : nil)
+        record.zone = entry.zone
         if entry.isCounted {
             record.counters = (entry.originalCounters, entry.replyCounters)
         }

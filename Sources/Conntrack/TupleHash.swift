@@ -19,11 +19,11 @@ struct TupleHash {
     }
 
     @inline(__always)
-    func callAsFunction(_ tuple: Tuple) -> Int {
+    func callAsFunction(_ tuple: Tuple, _ zone: UInt16 = 0) -> Int {
         mix(
             UInt64(tuple.source.rawValue) << 32 | UInt64(tuple.destination.rawValue),
             UInt64(tuple.sourcePort.rawValue) << 32 | UInt64(tuple.destinationPort.rawValue) << 16
-                | UInt64(tuple.protocol.rawValue))
+                | UInt64(tuple.protocol.rawValue) | UInt64(zone) << 48)
     }
 
     /// For the index by original source: everything about the destination is left out.

@@ -29,7 +29,7 @@ extension Daemon {
         case .list: (output, count) = try list(request)
         case .delete: (output, count) = try delete(request)
         case .get(let tuple):
-            guard let record = try find(tuple) else {
+            guard let record = try find(tuple, request.filter.zone) else {
                 return .done(CommandOutput(ConntrackRequest.noSuchConnection))
             }
             var options = textOptions(request)
@@ -109,10 +109,13 @@ extension Daemon {
         return (text, count)
     }
 
-    private func find(_ tuple: Tuple) throws(PacketThreadFailure) -> ConnectionRecord? {
+    private func find(_ tuple: Tuple, _ zone: Zone) throws(PacketThreadFailure) -> ConnectionRecord?
+    {
         try packets.perform { node in
             let now = Self.now()
-            guard let (id, _) = node.connections.find(tuple, now: now) else { return nil }
+            guard let (id, _) = node.connections.find(tuple, zone: zone, now: now) else {
+                return nil
+            }
             return node.connections.record(id, now: now)
         }
     }

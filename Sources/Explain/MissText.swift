@@ -85,6 +85,10 @@ struct MissText {
                 "mark 0x\(seen) \(sign(test.inverted)) 0x\(String(test.value.value, radix: 16))"
         case .addrtype: return "the address is not of that type"
         case .stateless(let match): return reason(match)
+        case .connmark(let test):
+            let wanted = String(test.value.value, radix: 16)
+            return "the connection's mark \(sign(test.inverted)) 0x\(wanted)"
+        case .limit: return "the rate is used up"
         }
     }
 

@@ -95,6 +95,8 @@ extension TraceEvent.Kind {
         case .bound: "bind"
         case .rewritten: "rewrite"
         case .markChanged: "mark"
+        case .connectionMarkChanged: "connmark"
+        case .template: "template"
         case .routed: "route"
         case .timeToLive: "ttl"
         case .logged: "log"

@@ -86,6 +86,9 @@ public struct TraceText {
             "rewrite    \(end) \(before.end(end)) ⇒ \(event.view.end(end))"
         case .markChanged(let old):
             "mark       0x\(String(old, radix: 16)) ⇒ 0x\(String(event.mark, radix: 16))"
+        case .connectionMarkChanged(let old, let new):
+            "connmark   0x\(String(old, radix: 16)) ⇒ 0x\(String(new, radix: 16))"
+        case .template(let target): "tracking   \(summary(target))"
         case .routed(let decision): "routing    \(summary(decision))"
         case .timeToLive(let old): "ttl        \(old) ⇒ \(event.view.timeToLive)"
         case .logged: "logged"
@@ -107,6 +110,18 @@ public struct TraceText {
         guard tracked.connection != nil else { return "\(tracked.state)" }
         let entry = tracked.created ? "entry created" : "entry found"
         return "\(tracked.state), \(entry), \(tracked.direction) direction"
+    }
+
+    private func summary(_ target: CTTarget) -> String {
+        if target.notrack { return "not to be tracked" }
+        let directions =
+            target.directions == .both
+            ? "" : target.directions == .original ? ", original direction" : ", reply direction"
+        let events = target.events.isEmpty ? "" : "; reports certain events only"
+        switch target.zone {
+        case .number(let number): return "in zone \(number)\(directions)\(events)"
+        case .mark: return "in the zone of the packet's mark\(directions)\(events)"
+        }
     }
 
     private func summary(_ decision: RouteDecision) -> String {

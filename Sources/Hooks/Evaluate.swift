@@ -119,7 +119,7 @@ extension HookEngine {
         case .mark(let test):
             return MatchResult(
                 (packet.mark & test.value.mask == test.value.value) != test.inverted)
-        case .conntrack, .random, .nth, .addressType, .stateless:
+        case .conntrack, .random, .nth, .addressType, .stateless, .connmark, .stateful:
             return evaluateRare(match, bytes, packet, &draw)
         }
     }
@@ -142,6 +142,8 @@ extension HookEngine {
         case .addressType(let types): return MatchResult(evaluate(types, packet))
         case .stateless(let index):
             return evaluate(rules.statelessMatches[Int(index)], bytes, packet)
+        case .connmark(let test): return MatchResult(evaluate(test, ofConnection: packet))
+        case .stateful(let test): return evaluate(test, packet)
         case .ports, .tcpFlags, .tcpOption, .icmp, .multiport, .state, .mark:
             preconditionFailure("the other matches are evaluated where they are met")
         }

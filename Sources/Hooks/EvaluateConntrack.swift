@@ -8,6 +8,8 @@ import Wire
 extension HookEngine {
     /// The packet's state as a set: one of the five, and SNAT and DNAT beside it.
     func connectionStates(_ packet: Packet) -> ConnectionStates {
+        // A template is a connection that nobody has seen yet.
+        if packet.template != nil { return .new }
         var states: ConnectionStates =
             switch packet.tracked.state {
             case .new: .new

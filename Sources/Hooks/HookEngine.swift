@@ -24,7 +24,7 @@ import Wire
 ///
 /// Not thread-safe: it belongs to one worker. Rules and routes are swapped between batches.
 public final class HookEngine {
-    public var rules: CompiledRuleset
+    public var rules: CompiledRuleset { didSet { state.follow(rules.stateful) } }
     public let connections: ConnectionTable
     public var routes: RoutingSnapshot
     /// What `statistic --mode random` draws from.
@@ -34,7 +34,9 @@ public final class HookEngine {
     /// Tells the sender of a packet, which itself goes on, of a better gateway (ICMP redirect). Called in the
     /// middle of that packet's walk, with the packet as it is before FORWARD; it may call `send`.
     public var onRedirect: ((IPv4Address, RawSpan, Packet) -> Void)?
-    /// Off during a dry run: rule counters, `nth` and the table stay as they are.
+    /// What matches remember.
+    let state = MatchState()
+    /// Off during a dry run: rule counters, what matches remember and the table stay as they are.
     var counting = true
     /// The time of the packet in hand.
     public internal(set) var now = Timestamp(nanoseconds: 0)
@@ -46,6 +48,7 @@ public final class HookEngine {
         self.connections = connections
         self.routes = routes
         random = SeededRandom(seed: seed)
+        state.follow(rules.stateful)
     }
 
     /// A packet that came in on `packet.inInterface`.

@@ -24,8 +24,13 @@ public struct Packet: Sendable {
     public var mark: UInt32
     /// The user of the socket that sent it, for a packet of the node's own whose socket is known.
     public var userID: UInt32?
-    /// The connection it belongs to and how, once conntrack has seen it.
+    /// The connection it belongs to and how, once conntrack has seen it; until then a rule sees it as
+    /// INVALID.
     public var tracked: Tracked
+    /// The CT rule it met, an index into `CompiledRuleset.trackingTargets`; `nil` once it is tracked.
+    var template: Int32?
+    /// In a dry run, what rules made of the connection's mark.
+    var triedMark: UInt32?
     /// The largest fragment of the datagram, in bytes with its IP header; 0 if it came whole.
     public var largestFragment: Int
     /// For an error the node sends itself: the packet that it answers. Conntrack attaches the error
@@ -49,7 +54,7 @@ public struct Packet: Sendable {
         nextHop = .any
         self.mark = mark
         self.userID = userID
-        tracked = .untracked
+        tracked = Tracked(state: .invalid)
         largestFragment = 0
         answers = nil
     }

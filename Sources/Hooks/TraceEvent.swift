@@ -43,6 +43,9 @@ public struct TraceEvent: Hashable, Sendable {
         /// A translation changed the packet: `before` is the view before, the event's own after.
         case rewritten(PacketEnd, before: PacketView)
         case markChanged(from: UInt32)
+        case connectionMarkChanged(from: UInt32, to: UInt32)
+        /// What a rule says of how the packet is to be tracked.
+        case template(CTTarget)
         case routed(RouteDecision)
         case timeToLive(from: UInt8)
         case logged

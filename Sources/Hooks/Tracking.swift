@@ -12,27 +12,38 @@ extension HookEngine {
     func track<O: WalkObserver>(
         _ bytes: RawSpan, _ packet: inout Packet, _ observer: inout O
     ) -> Disposition? {
-        guard rules.needsTracking, !packet.isLoopedBack else { return nil }
+        guard rules.needsTracking else {
+            packet.tracked = .untracked
+            return nil
+        }
+        guard !packet.isLoopedBack, packet.tracked.state != .untracked else { return nil }
+        let template = trackingTemplate(packet)
+        packet.template = nil
         // The node's own packets are not verified (nf_checksum at LOCAL_OUT).
         let verify = packet.inInterface != .none
         packet.tracked =
             counting
             ? connections.track(
-                bytes, packet.view, offload: packet.offload, verifyChecksum: verify, now: now)
-            : peek(bytes, packet, verify)
+                bytes, packet.view, offload: packet.offload, verifyChecksum: verify,
+                template: template, now: now)
+            : peek(bytes, packet, template, verify)
         observer.note(packet, .tracked(packet.tracked))
         return packet.tracked.drop.map { .drop($0) }
     }
 
     /// A dry run's tracking: a new connection is made, so that rules can bind it, and released at
     /// the end; an existing one is only looked at.
-    private func peek(_ bytes: RawSpan, _ packet: Packet, _ verify: Bool) -> Tracked {
+    private func peek(
+        _ bytes: RawSpan, _ packet: Packet, _ template: TrackingTemplate, _ verify: Bool
+    ) -> Tracked {
         let seen = connections.peek(
-            bytes, packet.view, offload: packet.offload, verifyChecksum: verify, now: now)
+            bytes, packet.view, offload: packet.offload, verifyChecksum: verify,
+            template: template, now: now)
         guard seen.state == .new, seen.connection == nil, connections.count < connections.capacity
         else { return seen }
         return connections.track(
-            bytes, packet.view, offload: packet.offload, verifyChecksum: verify, now: now)
+            bytes, packet.view, offload: packet.offload, verifyChecksum: verify,
+            template: template, now: now)
     }
 
     func confirm<O: WalkObserver>(
@@ -120,6 +131,7 @@ extension HookEngine {
             return masquerade(id, rules.translations[Int(index)], packet, &observer)
         case .redirect(let index):
             return redirect(id, hook, rules.translations[Int(index)], packet, &observer)
+        case .netmap(let network): return map(id, hook, network, packet, &observer)
         default: return nil
         }
     }
@@ -133,6 +145,18 @@ extension HookEngine {
         }
         observer.note(packet, .bound(id, end, byRule: true))
         return .accept
+    }
+
+    /// xt_NETMAP.c: the network's bits from the rule, the host's from the packet.
+    private func map<O: WalkObserver>(
+        _ id: ConnectionID, _ hook: BuiltinChain, _ network: IPv4Network, _ packet: Packet,
+        _ observer: inout O
+    ) -> Verdict {
+        let end: PacketEnd = hook == .prerouting || hook == .output ? .destination : .source
+        let old = end == .destination ? packet.view.destination : packet.view.source
+        let new = IPv4Address(
+            rawValue: (old.rawValue & ~network.mask) | network.address.rawValue)
+        return bind(id, end, NATRange(new), packet, &observer)
     }
 
     /// nf_nat_masquerade.c: the outgoing interface's address towards the next hop.

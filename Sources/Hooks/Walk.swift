@@ -71,7 +71,10 @@ extension HookEngine {
             case .rejectICMP(let code):
                 return .answer(.icmp(type: 3, code: code, information: 0))
             case .rejectReset: return .answer(.tcpReset)
-            case .translate, .masquerade, .redirect:
+            case .connmark(let index):
+                apply(rules.connmarks[Int(index)], &packet, &observer)
+            case .tracking(let index): apply(tracking: Int(index), &packet, &observer)
+            case .translate, .masquerade, .redirect, .netmap:
                 if let verdict = applyNAT(rules.rules[index].target, hook, packet, &observer) {
                     return verdict
                 }

@@ -58,6 +58,9 @@ public enum CompiledMatch: Sendable {
     case addressType(AddrtypeMatch)
     /// An index into `CompiledRuleset.statelessMatches`.
     case stateless(Int32)
+    case connmark(Invertible<MarkTest>)
+    /// What packets change; see `StatefulTest`.
+    case stateful(StatefulTest)
 }
 
 /// `tcp` and `udp`: a port interval for each end.
@@ -96,4 +99,9 @@ public enum CompiledTarget: Sendable {
     /// An index into `CompiledRuleset.logs`.
     case log(Int32)
     case mangle(MangleTarget)
+    case netmap(IPv4Network)
+    /// An index into `CompiledRuleset.connmarks`.
+    case connmark(Int32)
+    /// An index into `CompiledRuleset.trackingTargets`.
+    case tracking(Int32)
 }

@@ -77,6 +77,9 @@ struct CompilerPools {
     var statelessMatches: [StatelessMatch] = []
     var translations: [NATTarget] = []
     var logs: [LogTarget] = []
+    var connmarks: [ConnmarkTarget] = []
+    var trackingTargets: [CTTarget] = []
+    var stateful = CompiledStateful()
     var identities: [RuleID] = []
     var ruleCounters: [Counters] = []
     var policyCounters: [Counters] = []
@@ -138,7 +141,7 @@ struct CompilerPools {
         _ rule: Rule, _ table: TableName, _ chain: String, _ indices: [String: Int32]
     ) throws(CompileError) {
         let firstMatch = Int32(matches.count)
-        for predicate in rule.predicates { add(predicate) }
+        for predicate in rule.predicates { add(predicate, of: rule.id, from: firstMatch) }
         var flags: CompiledRuleFlags = []
         if rule.source.inverted { flags.insert(.notSource) }
         if rule.destination.inverted { flags.insert(.notDestination) }
@@ -179,7 +182,10 @@ struct CompilerPools {
 }
 
 extension CompilerPools {
-    private mutating func add(_ predicate: Predicate) {
+    private mutating func add(
+        _ predicate: Predicate, of rule: RuleID, from firstMatch: Int32
+    ) {
+        let position = Int32(matches.count) - firstMatch
         switch predicate {
         case .ports(let kind, let source, let destination):
             matches.append(
@@ -201,6 +207,12 @@ extension CompilerPools {
         case .stateless(let match):
             matches.append(.stateless(Int32(statelessMatches.count)))
             statelessMatches.append(match)
+        case .connmark(let test):
+            needsTracking = true
+            matches.append(.connmark(test))
+        case .limit(let limit):
+            matches.append(.stateful(.limit(Int32(stateful.limits.count))))
+            stateful.limits.append(Stateful(match: limit, rule: rule, position: position))
         }
     }
 
@@ -253,7 +265,23 @@ extension CompilerPools {
         case .mangle(let mangle):
             if case .tcpmss = mangle { mayGrowPackets = true }
             return .mangle(mangle)
+        case .netmap(let network):
+            needsTracking = true
+            return .netmap(network)
+        case .connmark(let connmark):
+            needsTracking = true
+            connmarks.append(connmark)
+            return .connmark(Int32(connmarks.count - 1))
+        case .ct(let target): return add(target)
+        case .notrack: return add(CTTarget(notrack: true))
         }
+    }
+
+    /// What must not be tracked needs no tracking (xt_CT.c, xt_ct_tg_check).
+    private mutating func add(_ target: CTTarget) -> CompiledTarget {
+        if !target.notrack { needsTracking = true }
+        trackingTargets.append(target)
+        return .tracking(Int32(trackingTargets.count - 1))
     }
 
     private mutating func add(_ mapping: PortMapping) -> Int32 {

@@ -24,6 +24,9 @@ public final class CompiledRuleset {
     public let statelessMatches: [StatelessMatch]
     public let translations: [NATTarget]
     public let logs: [LogTarget]
+    public let connmarks: [ConnmarkTarget]
+    public let trackingTargets: [CTTarget]
+    public let stateful: CompiledStateful
     /// Indexed like `rules`.
     public let identities: [RuleID]
     /// Indexed like `rules` and like `chains`. The packet path counts here and nowhere else.
@@ -54,6 +57,9 @@ public final class CompiledRuleset {
         statelessMatches = pools.statelessMatches
         translations = pools.translations
         logs = pools.logs
+        connmarks = pools.connmarks
+        trackingTargets = pools.trackingTargets
+        stateful = pools.stateful
         identities = pools.identities
         ruleCounters = pools.ruleCounters
         policyCounters = pools.policyCounters

@@ -16,6 +16,8 @@ public enum Match: Hashable, Sendable {
     case mark(Invertible<MarkTest>)
     case addrtype(AddrtypeMatch)
     case stateless(StatelessMatch)
+    case limit(LimitMatch)
+    case connmark(Invertible<MarkTest>)
 }
 
 /// `--tcp-flags MASK COMPARE`: of the flags in `mask`, exactly those in `compare` are set.

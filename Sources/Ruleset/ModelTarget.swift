@@ -18,6 +18,11 @@ public enum Target: Hashable, Sendable {
     case reject(RejectType)
     case log(LogTarget)
     case mangle(MangleTarget)
+    case connmark(ConnmarkTarget)
+    case ct(CTTarget)
+    case notrack
+    /// Onto this network, host by host.
+    case netmap(IPv4Network)
 }
 
 /// `DNAT`, `SNAT`.

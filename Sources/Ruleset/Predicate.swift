@@ -18,6 +18,8 @@ public enum Predicate: Hashable, Sendable {
     case mark(Invertible<MarkTest>)
     case addrtype(AddrtypeMatch)
     case stateless(StatelessMatch)
+    case limit(LimitMatch)
+    case connmark(Invertible<MarkTest>)
 }
 
 extension Rule {
@@ -42,6 +44,8 @@ extension Match {
         case .mark(let mark): return [.mark(mark)]
         case .addrtype(let types): return [.addrtype(types)]
         case .stateless(let match): return [.stateless(match)]
+        case .limit(let limit): return [.limit(limit)]
+        case .connmark(let mark): return [.connmark(mark)]
         }
     }
 

@@ -24,7 +24,7 @@ struct FixtureScenario: CustomTestStringConvertible {
     static func load() -> [FixtureScenario] {
         let names = [
             "commands", "ports", "connections", "targets", "listings", "chains", "restore",
-            "workloads", "stateless",
+            "workloads", "stateless", "stateful",
         ]
         return names.flatMap { load($0) }
     }

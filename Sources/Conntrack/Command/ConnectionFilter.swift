@@ -31,6 +31,9 @@ public struct ConnectionFilter: Hashable, Sendable {
             markMask = newValue?.mask ?? 0
         }
     }
+    /// -w, --orig-zone, --reply-zone: entries for which that is said. What is not said counts as 0, so
+    /// that `-w 0` holds for an entry with a zone in one direction alone (tried).
+    public var zones: [ZoneFilter] = []
     /// -n, -g, -j.
     public var sourceNAT: NATFilter?
     public var destinationNAT: NATFilter?
@@ -49,10 +52,35 @@ public struct ConnectionFilter: Hashable, Sendable {
         }
     }
 
+    public struct ZoneFilter: Hashable, Sendable {
+        public var number: UInt16
+        /// `nil`: in both.
+        public var direction: Direction?
+        public init(_ number: UInt16, _ direction: Direction? = nil) {
+            self.number = number
+            self.direction = direction
+        }
+
+        func matches(_ zone: Zone) -> Bool {
+            let isShared = zone.original == zone.reply
+            let said = (direction == nil) == isShared ? zone[direction ?? .original] : 0
+            return said == number
+        }
+    }
+
     public init() {}
 
+    /// The zone in which `-G` looks.
+    public var zone: Zone {
+        zones.reduce(into: .none) { zone, filter in
+            if filter.direction != .reply { zone.original = filter.number }
+            if filter.direction != .original { zone.reply = filter.number }
+        }
+    }
+
     public func matches(_ record: ConnectionRecord) -> Bool {
-        !matchesNothing && matchesTuples(record) && matchesProtocol(record) && matchesNAT(record)
+        !matchesNothing && zones.allSatisfy { $0.matches(record.zone) } && matchesTuples(record)
+            && matchesProtocol(record) && matchesNAT(record)
             && record.status.intersection(statusMask) == status.intersection(statusMask)
             && (!hasMark || record.mark & markMask == markValue)
     }

@@ -157,13 +157,15 @@ extension ConntrackParser {
         }
     }
 
-    /// There is one zone, 0.
     private mutating func setZone(
         _ option: ConntrackOption, _ value: String
     ) throws(ConntrackSyntaxError) {
         let letter = option == .zone ? "w" : option == .originalZone ? "(" : ")"
         let zone = try number(value, option: letter, atMost: UInt32(UInt16.max))
-        if zone != 0 { request.filter.matchesNothing = true }
+        let direction: Direction? =
+            option == .zone ? nil : option == .originalZone ? .original : .reply
+        request.filter.zones.append(
+            ConnectionFilter.ZoneFilter(UInt16(truncatingIfNeeded: zone), direction))
     }
 
     // MARK: Protocols

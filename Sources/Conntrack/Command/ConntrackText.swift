@@ -66,15 +66,16 @@ public enum ConntrackText {
         text += padded(name ?? "unknown", to: 8) + " \(record.original.protocol.rawValue) "
         text += "\(record.timeout.rawValue) "
         if let state = record.tcpState { text += "\(state) " }
-        text += ProtocolText.tuple(record.original)
+        let zones = record.zone.words
+        text += ProtocolText.tuple(record.original) + zones.original
         if let counters = record.counters { text += self.counters(counters.original) }
         if !record.status.contains(.seenReply) { text += "[UNREPLIED] " }
-        text += ProtocolText.tuple(record.reply)
+        text += ProtocolText.tuple(record.reply) + zones.reply
         if let counters = record.counters { text += self.counters(counters.reply) }
         if record.status.contains(.assured) { text += "[ASSURED] " }
-        // An event carries a mark only where there is one (ctnetlink_dump_mark).
-        if !event || record.mark != 0 { text += "mark=\(record.mark) " }
-        text += times(record, options, event: event)
+        // An event carries a mark only where there is one, or was (ctnetlink_dump_mark).
+        if !event || record.mark != 0 || record.markChanged { text += "mark=\(record.mark) " }
+        text += zones.both + times(record, options, event: event)
         if !event { text += "use=\(options.references) " }
         if options.output.contains(.id) { text += "id=\(record.id) " }
         text.removeLast()
@@ -120,6 +121,22 @@ public enum ConntrackText {
     }
 }
 
+extension Zone {
+    /// What stands behind the original tuple, behind the reply's, and behind the mark.
+    fileprivate var words: (original: String, reply: String, both: String) {
+        if original == reply { return ("", "", original == 0 ? "" : "zone=\(original) ") }
+        return (
+            original == 0 ? "" : "zone-orig=\(original) ", reply == 0 ? "" : "zone-reply=\(reply) ",
+            ""
+        )
+    }
+
+    fileprivate var saved: [String] {
+        if original == reply { return original == 0 ? [] : ["-w", "\(original)"] }
+        return original == 0 ? ["--reply-zone", "\(reply)"] : ["--orig-zone", "\(original)"]
+    }
+}
+
 extension ConnectionEvent.Kind {
     fileprivate var label: String {
         switch self {
@@ -148,6 +165,7 @@ extension ConntrackText {
         let original = record.original
         let reply = record.reply
         var words = [command, "-t", "\(record.timeout.rawValue)", "-u", statusNames(record.status)]
+        words += record.zone.saved
         words += ["-s", "\(original.source)", "-d", "\(original.destination)"]
         let destinationTranslated =
             record.status.contains(.destinationNATDone) && reply.source != original.destination

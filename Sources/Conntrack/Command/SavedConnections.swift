@@ -26,6 +26,10 @@ extension ConnectionRecord {
                 TCPState.allCases.first { $0.description == name }
             })
         if `protocol` == .tcp, tcpState == nil { return nil }
+        let both = values["-w"].flatMap(UInt16.init) ?? 0
+        zone = Zone(
+            original: values["--orig-zone"].flatMap(UInt16.init) ?? both,
+            reply: values["--reply-zone"].flatMap(UInt16.init) ?? both)
     }
 
     private static func `protocol`(named word: String) -> IPProtocol? {

@@ -148,13 +148,14 @@ enum ExtensionTable {
         IPRangeParser.self, LengthParser.self, TTLMatchParser.self, TOSMatchParser.self,
         DSCPMatchParser.self, MACParser.self, OwnerParser.self, PhysdevParser.self,
         PkttypeParser.self, RpfilterParser.self, SCTPParser.self, DCCPParser.self,
-        ESPParser.self, AHParser.self,
+        ESPParser.self, AHParser.self, LimitParser.self, ConnmarkMatchParser.self,
     ]
     static let targets: [any TargetParser.Type] = [
         DNATParser.self, SNATParser.self, MasqueradeParser.self, RedirectParser.self,
         MarkTargetParser.self, RejectParser.self, LogParser.self,
         TTLTargetParser.self, TOSTargetParser.self, DSCPTargetParser.self,
         ChecksumTargetParser.self, ClassifyParser.self, TCPMSSParser.self,
+        ConnmarkTargetParser.self, CTParser.self, NotrackParser.self, NetmapParser.self,
     ]
 
     static func match(_ name: String) -> (any MatchParser.Type)? {
@@ -173,8 +174,8 @@ enum ExtensionTable {
     /// Targets that iptables has and Sluice does not: they are refused by name, and no chain may
     /// take the name.
     static let foreignTargets: Set<String> = [
-        "AUDIT", "CLUSTERIP", "CONNMARK", "CONNSECMARK", "CT", "ECN", "HL", "HMARK", "IDLETIMER",
-        "LED", "NETMAP", "NFLOG", "NFQUEUE", "NOTRACK", "QUEUE",
+        "AUDIT", "CLUSTERIP", "CONNSECMARK", "ECN", "HL", "HMARK", "IDLETIMER",
+        "LED", "NFLOG", "NFQUEUE", "QUEUE",
         "RATEEST", "SECMARK", "SET", "SYNPROXY", "TCPOPTSTRIP", "TEE", "TPROXY",
         "TRACE", "ULOG",
     ]

@@ -14,6 +14,8 @@ extension Match {
         case .mark(let test): MarkText(test: test)
         case .addrtype(let match): match
         case .stateless(let match): match.text
+        case .limit(let match): match
+        case .connmark(let test): ConnmarkText(test: test)
         }
     }
 }
@@ -35,8 +37,15 @@ extension Target {
         case .reject(let type): RejectText(type: type)
         case .log(let value): value
         case .mangle(let value): value.text
+        case .connmark(let value): value
+        case .ct(let value): value
+        case .notrack: NotrackText()
+        case .netmap(let network): NetmapText(network: network)
         }
     }
+
+    /// In the first column of `-L`, where NOTRACK goes by the name of the target that it is.
+    var listedName: String { self == .notrack ? "CT" : name }
 
     /// The word behind `-j` or `-g`; empty where there is none.
     var name: String {

@@ -52,7 +52,9 @@ enum KernelRules {
         to target: Target, _ transport: Invertible<IPProtocol>?, in table: TableName
     ) -> String? {
         switch target {
-        case .dnat, .snat, .masquerade, .redirect:
+        case .ct, .notrack:
+            table == .raw ? nil : "\(target.name) works in the raw table only"
+        case .dnat, .snat, .masquerade, .redirect, .netmap:
             table == .nat ? nil : "\(target.name) works in the nat table only"
         case .reject(let type):
             if table != .filter {
@@ -84,6 +86,7 @@ enum KernelRules {
         case .snat: HookSet(.input, .postrouting)
         case .masquerade: HookSet(.postrouting)
         case .reject: HookSet(.input, .forward, .output)
+        case .netmap: HookSet(.prerouting, .input, .output, .postrouting)
         case .mangle(let target): hooks(of: target)
         default: .all
         }

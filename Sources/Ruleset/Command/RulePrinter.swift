@@ -71,7 +71,7 @@ struct ListingFormat {
         if verbose && !echo {
             text += counter(rule.counters.packets) + counter(rule.counters.bytes)
         }
-        text += echo ? rule.target.name + " " : rule.target.name.padded(9) + " "
+        text += echo ? rule.target.listedName + " " : rule.target.listedName.padded(9) + " "
         text += protocolColumn(rule) + (echo ? "opt " : "") + fragmentColumn(rule)
         if verbose { text += interfaceColumns(rule) }
         text += addressColumns(rule)
