@@ -23,10 +23,11 @@ let package = Package(
     name: "sluice",
     products: [
         .executable(name: "sluice", targets: ["sluice"]),
-        // For Bench/, which is a package of its own.
+        // For Bench/ and Fuzz/, which are packages of their own.
         .library(
             name: "PacketPath",
             targets: ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks", "Dataplane"]),
+        .library(name: "NodeParts", targets: ["PacketIO", "Netlink", "Control"]),
         .library(name: "CAllocationCount", targets: ["CAllocationCount"]),
     ],
     dependencies: [
@@ -125,3 +126,8 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// Scripts/sanitize builds the tests of some modules alone, and what they need.
+if let chosen = Context.environment["SLUICE_TESTS"]?.split(separator: " ").map(String.init) {
+    package.targets.removeAll { $0.isTest && !chosen.contains($0.name) }
+}

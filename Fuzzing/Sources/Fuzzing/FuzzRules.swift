@@ -1,0 +1,91 @@
+// The rulesets that frames are walked through: none, NAT alone, and one that has everything.
+
+import Ruleset
+import Wire
+
+enum FuzzRules {
+    static let all = [Ruleset(), parsed(nat), parsed(everything)]
+    static let texts = [nat, everything]
+
+    private static func parsed(_ text: String) -> Ruleset {
+        let outcome = IPTablesCommand.run(
+            .restore, arguments: [], standardInput: Array(text.utf8), ruleset: Ruleset(),
+            environment: environment)
+        guard outcome.status == 0, let rules = outcome.ruleset else {
+            fatalError("the rules load: \(outcome.standardError)")
+        }
+        return rules
+    }
+
+    static let environment = CommandEnvironment(
+        resolver: FuzzResolver(), date: "Thu Jan  1 00:00:00 1970")
+
+    private static let nat = """
+        *nat
+        -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.2.0.2:8080
+        -A PREROUTING -p udp --dport 53 -j DNAT --to-destination 10.2.0.2-10.2.0.3
+        -A OUTPUT -d 10.1.0.1 -p tcp --dport 80 -j DNAT --to-destination 10.2.0.2
+        -A POSTROUTING -o eth1 -j MASQUERADE
+        COMMIT
+
+        """
+
+    private static let everything = """
+        *raw
+        :OTHER - [0:0]
+        -A PREROUTING -m addrtype --dst-type BROADCAST -j DROP
+        -A PREROUTING -s 10.3.0.0/16 -g OTHER
+        -A OTHER -m comment --comment "seen before tracking" -j MARK --set-xmark 0x1/0xff
+        COMMIT
+        *mangle
+        -A PREROUTING -p tcp --tcp-flags SYN,RST SYN -j MARK --set-mark 7
+        -A FORWARD -m mark --mark 0x7/0xf -j MARK --or-mark 0x100
+        -A POSTROUTING -m conntrack --ctstate RELATED,ESTABLISHED -j MARK --xor-mark 0xff
+        COMMIT
+        *nat
+        -A PREROUTING -p tcp -m multiport --dports 80,443,8000:8100 -m statistic --mode nth --every 2 --packet 0 -j DNAT --to-destination 10.2.0.2:8080-8083
+        -A PREROUTING -p tcp --dport 80 -m statistic --mode random --probability 0.5 -j DNAT --to-destination 10.2.0.3
+        -A PREROUTING -p udp --dport 53 -j REDIRECT --to-ports 5300-5310 --random
+        -A OUTPUT -d 10.1.0.1 -p tcp -j DNAT --to-destination 10.2.0.2:80 --persistent
+        -A POSTROUTING -s 10.1.0.0/25 -o eth1 -p tcp -j SNAT --to-source 10.2.0.7-10.2.0.9:2000-2003
+        -A POSTROUTING -o eth1 -p udp -j MASQUERADE --to-ports 1024-1030 --random-fully
+        COMMIT
+        *filter
+        :STRICT - [0:0]
+        -A INPUT -p icmp -m icmp --icmp-type echo-request -j ACCEPT
+        -A INPUT -m conntrack --ctstate INVALID -j LOG --log-prefix "invalid " --log-level 4
+        -A INPUT -p udp -j REJECT --reject-with icmp-port-unreachable
+        -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+        -A FORWARD -m conntrack --ctstate DNAT --ctproto tcp --ctdir ORIGINAL -j ACCEPT
+        -A FORWARD -f -j DROP
+        -A FORWARD -p tcp ! --syn -m state --state NEW -j REJECT --reject-with tcp-reset
+        -A FORWARD -p tcp -m tcp --tcp-option 8 -j STRICT
+        -A FORWARD -i eth+ ! -o eth0 -p udp --sport 1024:65535 -j ACCEPT
+        -A FORWARD -p udp -j REJECT --reject-with icmp-admin-prohibited
+        -A STRICT -m addrtype --src-type LOCAL -j RETURN
+        -A STRICT -s 10.1.0.0/24 -d 10.2.0.0/24 -j ACCEPT
+        -A STRICT -j LOG --log-tcp-sequence --log-tcp-options --log-ip-options --log-uid
+        COMMIT
+
+        """
+}
+
+/// A few names, so that no input asks the machine.
+struct FuzzResolver: NameResolver {
+    func port(service: String, transport: String?) -> Port? {
+        service == "http" ? Port(80) : service == "domain" ? Port(53) : nil
+    }
+    func service(port: Port, transport: String?) -> String? {
+        port == Port(80) ? "http" : port == Port(53) ? "domain" : nil
+    }
+    func number(protocolName: String) -> IPProtocol? {
+        protocolName == "gre" ? IPProtocol(rawValue: 47) : nil
+    }
+    func name(protocolNumber: IPProtocol) -> String? {
+        protocolNumber == IPProtocol(rawValue: 47) ? "gre" : nil
+    }
+    func addresses(host: String) -> [IPv4Address] {
+        host == "backend" ? [IPv4Address(10, 2, 0, 2), IPv4Address(10, 2, 0, 3)] : []
+    }
+    func host(address: IPv4Address) -> String? { nil }
+}
