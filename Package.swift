@@ -114,7 +114,11 @@ let package = Package(
         tests("HooksTests", ["Hooks", "NodeFixture"]),
         tests("ExplainTests", ["Explain", "NodeFixture"]),
         tests(
-            "DataplaneTests", ["Dataplane", "PacketIO", "CAllocationCount", "NamespaceFixture"]),
+            "DataplaneTests",
+            [
+                "Dataplane", "PacketIO", "CAllocationCount", "NamespaceFixture", "KernelPath",
+                "Scenario",
+            ]),
         tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
         tests("ScenarioTests", ["Scenario"]),
         tests(

@@ -22,6 +22,9 @@ public struct RouteQuery: Hashable, Sendable {
     public var destinationPort: Port
     /// The owner of the sending socket; forwarded packets are root's.
     public var userID: UInt32
+    /// Take next hops whose link is down even where `ignore_routes_with_linkdown` passes over them
+    /// (FIB_LOOKUP_IGNORE_LINKSTATE).
+    var ignoresLinkState = false
 
     @inlinable
     public init(

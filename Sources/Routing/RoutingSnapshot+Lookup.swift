@@ -101,7 +101,7 @@ extension CompiledRouting {
         }
         for index in route.nextHops {
             let hop = nextHops[index]
-            guard hop.isUsable && !hop.isLinkDown else { continue }
+            guard hop.isUsable && (!hop.isLinkDown || query.ignoresLinkState) else { continue }
             if query.outInterface != .none && query.outInterface != hop.interface { continue }
             return .found(route, hop)
         }

@@ -21,9 +21,10 @@ extension RoutingSnapshot {
             return true
         }
         let hasOwner = !destination.isMulticast && !destination.isLimitedBroadcast
-        let query = RouteQuery(
+        var query = RouteQuery(
             source: hasOwner ? destination : .any, destination: source,
             mark: validMark ? packet.mark : 0, typeOfService: packet.typeOfService)
+        query.ignoresLinkState = true
         guard case .found(let route, _) = compiled.lookUp(query, arriving: loopback) else {
             return false
         }

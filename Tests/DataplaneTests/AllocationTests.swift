@@ -110,4 +110,33 @@ struct AllocationTests {
         #expect(dataplane.counters.reassembled > 0)
         #expect(dataplane.counters.node.forwarded > 0)
     }
+
+    @Test("none for stateless matches, and for a segment that a rule makes larger")
+    func stateless() throws {
+        var rules = Rules()
+        var bridge = PhysdevMatch()
+        bridge.inPort = Invertible(PhysdevMatch.PortName(InterfaceName("eth0")!), inverted: true)
+        let matches: [StatelessMatch] = [
+            .iprange(IPRangeMatch(source: Invertible(Interval(client, client)))),
+            .length(Invertible(Interval(0, 100))), .ttl(TTLMatch(.greater, 1)), .physdev(bridge),
+            .mac(Invertible(clientMAC)), .owner(Invertible(Interval(0, 0), inverted: true)),
+            .pkttype(Invertible(.unicast)),
+        ]
+        rules.add(.raw, "PREROUTING", .none, matches: [.stateless(.rpfilter([]))])
+        for match in matches {
+            rules.add(.mangle, "PREROUTING", .none, matches: [.stateless(match)])
+        }
+        rules.add(.mangle, "PREROUTING", .mangle(.tos(TOSTarget(value: 0x10, mask: 0xFF))))
+        rules.add(.mangle, "FORWARD", .mangle(.tcpmss(.clampToPathMTU)), protocol: .tcp)
+        let dataplane = try dataplane(rules.ruleset)
+        let frame = TestFrame().tcp(40_000, 80, .syn)
+        let port = LoopPort(interface: eth0, name: "eth0", frames: [frame.bytes])
+        let sink = LoopPort(interface: eth1, name: "eth1")
+        dataplane.add(port)
+        dataplane.add(sink)
+        let counted = allocations(dataplane, port)
+        #expect(counted == 0)
+        #expect(dataplane.engine.rules.ruleCounters.allSatisfy { $0.packets == 1250 })
+        #expect(sink.statistics.sentBytes == 1250 * UInt64(frame.bytes.count + 4))
+    }
 }
