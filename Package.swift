@@ -87,7 +87,7 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Control", "Lab", "Scenario",
+                "Control", "Lab", "PacketIO", "Scenario",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -120,7 +120,7 @@ let package = Package(
                 "Scenario",
             ]),
         tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
-        tests("ScenarioTests", ["Scenario"]),
+        tests("ScenarioTests", ["Scenario", "PacketIO"], exclude: ["Golden"]),
         tests(
             "KernelPathTests",
             ["KernelPath", "Scenario", "Wire", "Lab", "FrameFixture", "NamespaceFixture"]),

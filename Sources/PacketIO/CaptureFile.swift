@@ -88,16 +88,25 @@ struct CapturedPacket {
     }
 }
 
-/// A capture file being written: Ethernet frames with nanosecond times.
+/// A capture file being written, with nanosecond times.
 @safe public final class CaptureWriter {
+    /// What its packets begin with.
+    public enum Content: Sendable {
+        /// An Ethernet header.
+        case ethernet
+        /// An IP header.
+        case ip
+    }
+
     private let capture: OpaquePointer
     private let dumper: OpaquePointer
 
     private static let snapLength: Int32 = 262_144
 
-    public init(path: String) throws(CaptureError) {
+    public init(path: String, content: Content = .ethernet) throws(CaptureError) {
         let capture = unsafe pcap_open_dead_with_tstamp_precision(
-            DLT_EN10MB, Self.snapLength, UInt32(PCAP_TSTAMP_PRECISION_NANO))
+            content == .ethernet ? DLT_EN10MB : DLT_RAW, Self.snapLength,
+            UInt32(PCAP_TSTAMP_PRECISION_NANO))
         guard let capture = unsafe capture else {
             throw CaptureError(subject: path, message: "out of memory")
         }
