@@ -124,7 +124,7 @@ let package = Package(
         tests(
             "KernelPathTests",
             ["KernelPath", "Scenario", "Wire", "Lab", "FrameFixture", "NamespaceFixture"]),
-        tests("MirrorTests", ["Mirror", "Ruleset", "NamespaceFixture"]),
+        tests("MirrorTests", ["Mirror", "Ruleset", "NamespaceFixture", "KernelPath", "Scenario"]),
         tests("ControlTests", ["Control", "Lab", "Dataplane", "Conntrack", "NamespaceFixture"]),
         tests("KernelTests", ["Lab", "CLinux"]),
     ],

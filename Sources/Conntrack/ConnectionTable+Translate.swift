@@ -24,8 +24,11 @@ extension ConnectionTable {
         let isError =
             tracked.state == .related && view.transport == .icmp
             && ICMPQuery.isError(view.icmpType)
-        if isError, view.icmpType == ICMPQuery.redirect, !mayTranslateRedirect(index) {
-            return .refused
+        if isError {
+            guard offload.needsChecksum || bytes.bytes.hasRightICMPChecksum(view) else {
+                return .refused
+            }
+            if view.icmpType == ICMPQuery.redirect, !mayTranslateRedirect(index) { return .refused }
         }
         // What one direction does to its source, the other does to its destination.
         let bound = tracked.direction == .original ? end : end.opposite
@@ -74,6 +77,15 @@ extension ConnectionTable {
             end, to: end == .source ? address.source : address.destination, in: &view,
             partialChecksum: offload.needsChecksum)
         return .rewritten
+    }
+}
+
+extension RawSpan {
+    /// Looked at again here, because not every hook has tracking verify it (nf_nat_icmp_reply_translation).
+    fileprivate func hasRightICMPChecksum(_ view: PacketView) -> Bool {
+        var sum = InternetChecksum()
+        sum.add(self, view.transportOffset..<view.end)
+        return sum.folded == 0xFFFF
     }
 }
 

@@ -58,7 +58,7 @@ struct MissText {
     private func reason(_ predicate: Predicate) -> String {
         let view = event.view
         switch predicate {
-        case .ports(let kind, let source, let destination):
+        case .ports(let kind, let source, let destination, _):
             guard view.transport == kind else { return "it has no \(kind) header" }
             if source.value.contains(view.sourcePort) == source.inverted {
                 return compare("sport", view.sourcePort, source)

@@ -104,10 +104,15 @@ extension HookEngine {
     ) -> MatchResult {
         let view = packet.view
         switch match {
-        case .ports(let ports): return evaluate(ports, view)
+        case .ports(let ports): return evaluate(ports, bytes, view)
         case .tcpFlags(let test):
-            let flags = view.tcpFlags.intersection(test.value.mask)
-            return MatchResult((flags == test.value.compare) != test.inverted)
+            var flags = view.tcpFlags
+            if view.transport != .tcp {
+                guard let found = Self.flagsOfCutHeader(bytes, view) else { return .no }
+                flags = found
+            }
+            return MatchResult(
+                (flags.intersection(test.value.mask) == test.value.compare) != test.inverted)
         case .tcpOption(let option):
             guard let found = hasTCPOption(option.value, bytes, view) else { return .hotDrop }
             return MatchResult(found != option.inverted)
@@ -149,18 +154,45 @@ extension HookEngine {
         }
     }
 
-    /// `xt_tcpudp`: a later fragment does not match; one at offset 8, which could overwrite the TCP
-    /// flags, and a truncated header drop the packet.
-    private func evaluate(_ ports: CompiledPorts, _ view: PacketView) -> MatchResult {
-        guard view.transport == ports.kind else {
-            if view.transport == .truncated { return .hotDrop }
-            return ports.kind == .tcp && view.fragmentOffset == 8 ? .hotDrop : .no
-        }
+    private func evaluate(
+        _ ports: CompiledPorts, _ bytes: RawSpan, _ view: PacketView
+    ) -> MatchResult {
+        guard view.transport == ports.kind else { return evaluateWithoutHeader(ports, bytes, view) }
         return MatchResult(
             ports.source.value.contains(view.sourcePort) != ports.source.inverted
                 && ports.destination.value.contains(view.destinationPort)
                     != ports.destination.inverted
         )
+    }
+
+    /// A later fragment does not match; xt_tcpudp drops one at offset 8, which could overwrite the TCP
+    /// flags, and a truncated header. Of such a header nf_tables reads what is there (nft_payload.c).
+    private func evaluateWithoutHeader(
+        _ ports: CompiledPorts, _ bytes: RawSpan, _ view: PacketView
+    ) -> MatchResult {
+        if ports.judgesHeader {
+            if view.transport == .truncated { return .hotDrop }
+            return ports.kind == .tcp && view.fragmentOffset == 8 ? .hotDrop : .no
+        }
+        guard view.transport == .truncated else { return .no }
+        return MatchResult(
+            Self.holds(ports.source, at: 0, bytes, view)
+                && Self.holds(ports.destination, at: 2, bytes, view))
+    }
+
+    /// A test of a port that may not be there.
+    private static func holds(
+        _ test: Invertible<PortRange>, at offset: Int, _ bytes: RawSpan, _ view: PacketView
+    ) -> Bool {
+        if test.value == .all { return true }
+        guard offset &+ 2 <= view.transportLength else { return false }
+        return test.value.contains(Port(bytes.u16(view.transportOffset &+ offset))) != test.inverted
+    }
+
+    /// The flags of a TCP header that is cut short behind them.
+    private static func flagsOfCutHeader(_ bytes: RawSpan, _ view: PacketView) -> TCPFlags? {
+        guard view.transport == .truncated, view.transportLength >= 14 else { return nil }
+        return TCPFlags(rawValue: bytes.u8(view.transportOffset &+ 13))
     }
 
     /// `icmp_match` in net/ipv4/netfilter/ip_tables.c: type 255 is any.
@@ -194,7 +226,7 @@ extension HookEngine {
         _ view: PacketView
     ) -> MatchResult {
         guard view.fragmentOffset == 0 else { return .no }
-        guard view.transportLength >= 4, view.transport != .truncated else { return .hotDrop }
+        guard view.transportLength >= 4 else { return .hotDrop }
         // SCTP, DCCP and UDP-Lite keep their ports where TCP and UDP do.
         let source = Port(bytes.u16(view.transportOffset))
         let destination = Port(bytes.u16(view.transportOffset &+ 2))

@@ -69,6 +69,8 @@ public struct CompiledPorts: Sendable {
     public var kind: TransportKind
     public var source: Invertible<PortRange>
     public var destination: Invertible<PortRange>
+    /// A header cut short drops the packet.
+    public var judgesHeader: Bool
 }
 
 @frozen

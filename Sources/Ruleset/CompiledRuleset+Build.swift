@@ -187,9 +187,12 @@ extension CompilerPools {
     ) {
         let position = Int32(matches.count) - firstMatch
         switch predicate {
-        case .ports(let kind, let source, let destination):
+        case .ports(let kind, let source, let destination, let judgesHeader):
             matches.append(
-                .ports(CompiledPorts(kind: kind, source: source, destination: destination)))
+                .ports(
+                    CompiledPorts(
+                        kind: kind, source: source, destination: destination,
+                        judgesHeader: judgesHeader)))
         case .tcpFlags(let flags): matches.append(.tcpFlags(flags))
         case .tcpOption(let option): matches.append(.tcpOption(option))
         case .icmp(let icmp): matches.append(.icmp(icmp))

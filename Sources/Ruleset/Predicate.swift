@@ -5,9 +5,12 @@ import Wire
 
 /// One thing that a rule's matches ask of a packet.
 public enum Predicate: Hashable, Sendable {
-    /// Also where no ports were said: the match still judges the transport header.
+    /// `judgesHeader`: a header cut short drops the packet (xt_tcpudp.c). iptables hands only a match
+    /// without ports and flags, or with a TCP option, to xt_tcpudp; the others become loads of nf_tables,
+    /// which find nothing where the bytes are missing.
     case ports(
-        TransportKind, source: Invertible<PortRange>, destination: Invertible<PortRange>)
+        TransportKind, source: Invertible<PortRange>, destination: Invertible<PortRange>,
+        judgesHeader: Bool)
     case tcpFlags(Invertible<TCPFlagsTest>)
     case tcpOption(Invertible<UInt8>)
     case icmp(ICMPMatch)
@@ -31,7 +34,9 @@ extension Match {
     var predicates: [Predicate] {
         switch self {
         case .tcp(let tcp):
-            let ports = Self.ports(.tcp, tcp.sourcePorts, tcp.destinationPorts)
+            let ports = Self.ports(
+                .tcp, tcp.sourcePorts, tcp.destinationPorts,
+                hasFlags: tcp.flags != nil, hasOption: tcp.option != nil)
             return [ports] + (tcp.flags.map { [.tcpFlags($0)] } ?? [])
                 + (tcp.option.map { [.tcpOption($0)] } ?? [])
         case .udp(let udp): return [Self.ports(.udp, udp.sourcePorts, udp.destinationPorts)]
@@ -51,9 +56,12 @@ extension Match {
 
     private static func ports(
         _ kind: TransportKind, _ source: Invertible<PortRange>?,
-        _ destination: Invertible<PortRange>?
+        _ destination: Invertible<PortRange>?, hasFlags: Bool = false, hasOption: Bool = false
     ) -> Predicate {
-        .ports(
-            kind, source: source ?? Invertible(.all), destination: destination ?? Invertible(.all))
+        let source = source ?? Invertible(.all)
+        let destination = destination ?? Invertible(.all)
+        let asksNothing = source.value == .all && destination.value == .all && !hasFlags
+        return .ports(
+            kind, source: source, destination: destination, judgesHeader: asksNothing || hasOption)
     }
 }

@@ -137,6 +137,22 @@ struct NATTests {
         #expect(plain.forward(&allowed, at: seconds(0)).drop == nil)
     }
 
+    @Test("an ICMP error with a wrong checksum that nobody verified is refused, translated or not")
+    func damagedError() {
+        let table = ConnectionTable(capacity: 16, seed: 1)
+        var syn = Frame.tcp(flow, .syn, seq: 1)
+        _ = table.forward(&syn, at: seconds(0))
+        var error = syn.error(from: gateway)
+        error.bytes[36] ^= 1
+        let tracked = table.track(error, at: seconds(0), verify: false)
+        #expect(tracked.state == .related)
+        var view = error.view
+        var storage = error.bytes.mutableSpan
+        var span = storage.mutableBytes
+        #expect(
+            table.translate(&span, &view, tracked, end: .destination, offload: .none) == .refused)
+    }
+
     @Test("a quoted ping gets its identifier back")
     func quotedEcho() {
         let table = ConnectionTable(capacity: 16, seed: 1)

@@ -189,19 +189,52 @@ struct WalkTests {
         #expect(counted[0] + counted[1] == 6000)
     }
 
-    @Test("a truncated TCP header drops the packet where a rule looks at ports")
-    func hotDrop() {
-        var here = Node { $0.add(.filter, "FORWARD", matches: [port(80)], .accept) }
+    /// A TCP segment to port 80 of which only `length` bytes of the header are there.
+    private func cutShort(_ length: Int) -> [UInt8] {
         var short = segment(client, 1, blue, 80)
-        short.removeLast(8)
+        short.removeLast(20 - length)
         var span = short.mutableSpan
         var raw = span.mutableBytes
-        raw.set(UInt16(32), at: 16)
+        raw.set(UInt16(20 + length), at: 16)
         raw.set(UInt16(0), at: 24)
         var sum = InternetChecksum()
         sum.add(raw.bytes, 14..<34)
         raw.set(sum.complemented, at: 24)
-        #expect(here.handle(short, on: eth0).disposition == .drop(.malformedTransport))
+        return short
+    }
+
+    @Test("of a TCP header cut short, what is there is compared, and what is not never matches")
+    func cutShortHeader() {
+        let inverted = Match.tcp(
+            TCPMatch(destinationPorts: Invertible(PortRange(Port(80)), inverted: true)))
+        let several = Match.multiport(
+            MultiportMatch(side: .destination, ports: [PortRange(Port(80))]))
+        var here = Node {
+            for match in [port(80), inverted, .tcp(TCPMatch(flags: Invertible(.syn)))] {
+                $0.add(.filter, "FORWARD", matches: [match], .none) { $0.protocol = .init(.tcp) }
+            }
+        }
+        for (length, hits) in [(14, [1, 0, 1]), (12, [2, 0, 1]), (3, [2, 0, 1])]
+            as [(Int, [UInt64])]
+        {
+            #expect(
+                here.handle(cutShort(length), on: eth0).disposition != .drop(.malformedTransport))
+            #expect(here.counters(.filter, "FORWARD") == hits, "\(length) bytes")
+        }
+        var ports = Node { $0.add(.filter, "FORWARD", matches: [several], .none) }
+        ports.handle(cutShort(4), on: eth0)
+        #expect(ports.counters(.filter, "FORWARD") == [1])
+        #expect(ports.handle(cutShort(3), on: eth0).disposition == .drop(.malformedTransport))
+    }
+
+    @Test("a truncated TCP header drops the packet where a rule asks for an option or for nothing")
+    func hotDrop() {
+        let option = TCPMatch(
+            destinationPorts: Invertible(PortRange(Port(81))), option: Invertible(2))
+        for match in [TCPMatch(), option] {
+            var here = Node { $0.add(.filter, "FORWARD", matches: [.tcp(match)], .accept) }
+            #expect(here.handle(cutShort(12), on: eth0).disposition == .drop(.malformedTransport))
+        }
     }
 
     @Test("an edit keeps the counters of the rules it keeps, and where nth stands")

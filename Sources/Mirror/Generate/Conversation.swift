@@ -22,7 +22,10 @@ struct Conversation {
     mutating func send(
         _ sender: Endpoint, _ draft: PacketDraft, answers: Int? = nil, _ note: String
     ) -> Int {
-        send(sender, bytes: draft.bytes, answers: answers, note)
+        var draft = draft
+        // A socket's packet with identification 0 is given another one by the kernel.
+        if draft.identification == 0 { draft.identification = UInt16(0x4001 + steps.count) }
+        return send(sender, bytes: draft.bytes, answers: answers, note)
     }
 
     @discardableResult
@@ -40,6 +43,10 @@ struct Parties {
     /// Where the answers would come from if nothing were translated.
     var server: Endpoint
     var flow: Flow
+
+    var clientIsNode: Bool {
+        if case .node = client.place { true } else { false }
+    }
 
     /// Mostly a host to another link's host; also to and from the node, to a service, to its own link.
     init(_ world: World, _ random: inout SeededRandom, sourcePort: UInt16? = nil) {

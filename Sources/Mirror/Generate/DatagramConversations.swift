@@ -10,9 +10,10 @@ enum UDPConversation {
         var first: Int?
         for _ in 0..<random.number(1...6) {
             let fromClient = first == nil || random.chance(55)
+            let limit = fromClient && !parties.clientIsNode ? 1200 : world.smallData
             var draft = PacketDraft.udp(
                 fromClient ? parties.flow : parties.flow.reversed,
-                data: PacketDraft.filler(random.pick([0, 1, 33, 512, 1200])))
+                data: PacketDraft.filler(min(random.pick([0, 1, 33, 512, 1200]), limit)))
             draft.identification = UInt16(truncatingIfNeeded: random.next())
             draft.typeOfService = random.pick(world.typesOfService)
             damage(&draft, &random)
@@ -59,7 +60,8 @@ enum ICMPConversation {
             let rest = UInt32(identifier) << 16 | UInt32(sequence)
             var question = PacketDraft.icmp(
                 parties.client.address, parties.flow.destination, type: ask, rest: rest,
-                data: PacketDraft.filler(random.pick([0, 12, 56, 1000])))
+                data: PacketDraft.filler(
+                    random.pick(parties.clientIsNode ? [0, 12, 56] : [0, 12, 56, 1000])))
             if random.chance(5) { question.timeToLive = 1 }
             if random.chance(4) {
                 question.checksumOffset = nil
@@ -115,7 +117,8 @@ enum ICMPErrors {
         let length = random.weighted([
             (5, 28), (5, subject.packet.count), (2, 60), (1, 27), (1, 20),
         ])
-        let quoted = Array(subject.packet.prefix(min(length, 548)))
+        // Short enough for the node to send, if it should be the one.
+        let quoted = Array(subject.packet.prefix(min(length, world.smallData)))
         let from = IPv4Address(rawValue: subject.packet.withRawSpan { $0.u32(12) })
         let to = IPv4Address(rawValue: subject.packet.withRawSpan { $0.u32(16) })
         let far = to == flow.destination ? server : world.endpoint(to)

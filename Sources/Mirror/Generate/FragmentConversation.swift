@@ -4,7 +4,9 @@ import Wire
 
 enum FragmentConversation {
     static func make(_ world: World, _ random: inout SeededRandom) -> Conversation {
-        let parties = Parties(world, &random)
+        var parties = Parties(world, &random)
+        // A socket of the node's does not send pieces.
+        while parties.clientIsNode { parties = Parties(world, &random) }
         var draft = whole(parties, &random)
         draft.identification = UInt16(truncatingIfNeeded: random.next())
         let pieces = arranged(cut(draft, random.pick([64, 256, 512, 1000]), &random), &random)

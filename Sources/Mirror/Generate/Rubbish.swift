@@ -25,7 +25,7 @@ enum Rubbish {
         case 0:
             // Protocols without ports, and some whose ports nobody reads.
             draft.protocol = IPProtocol(
-                rawValue: random.pick([47, 50, 132, 33, 136, 4, 255, 2, 0]))
+                rawValue: random.pick([47, 50, 4, 255, 2, 0]))
             draft.payload = random.bytes(random.pick([0, 4, 24, 100]))
             draft.checksumOffset = nil
             note = "protocol \(draft.protocol.rawValue)"

@@ -169,7 +169,7 @@ struct TCPConversation {
 
     @discardableResult
     private mutating func data(_ side: Side) -> Int {
-        let length = random.pick([1, 10, 100, 536, 1200])
+        let length = min(random.pick([1, 10, 100, 536, 1200]), limit(side))
         let step = emit(side, [.ack, .psh], length: length, "data")
         ends[side.rawValue].next &+= UInt32(length)
         return step
@@ -184,7 +184,12 @@ struct TCPConversation {
         let back = UInt32(random.pick([1, 100, 1200, 5000]))
         emit(
             side, [.ack, .psh], sequence: ends[side.rawValue].next &- back,
-            length: Int(min(back, 1200)), "retransmission")
+            length: min(Int(back), 1200, limit(side)), "retransmission")
+    }
+
+    /// What the server says may turn out to be the node's to send.
+    private func limit(_ side: Side) -> Int {
+        side == .server || parties.clientIsNode ? world.smallData : 1200
     }
 
     private mutating func selectivelyAcknowledge(_ side: Side) {

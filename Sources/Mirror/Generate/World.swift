@@ -56,6 +56,10 @@ struct World {
         services = [IPv4Address(10, 96, 0, 10), IPv4Address(10, 66, 0, 1)]
     }
 
+    /// How much data a packet may carry that the node might have to send: its own sockets know the MTU of
+    /// their routes, and a raw one refuses more.
+    var smallData: Int { (links.map(\.mtu).min() ?? 576) - 120 }
+
     var ownAddresses: [IPv4Address] { links.flatMap(\.addresses) }
 
     /// Everybody but the node.
