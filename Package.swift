@@ -105,7 +105,8 @@ let package = Package(
             swiftSettings: testing),
         tests(
             "ConntrackTests",
-            ["Conntrack", "CAllocationCount", "CLinux", "FrameFixture", "NamespaceFixture"]),
+            ["Conntrack", "CAllocationCount", "CLinux", "FrameFixture", "NamespaceFixture"],
+            exclude: ["Scenarios"]),
         tests("RoutingTests", ["Routing", "Netlink", "CLinux", "CAllocationCount"]),
         // What the tests of several modules build packets and nodes with.
         .target(

@@ -324,12 +324,11 @@ extension TCPTracking {
     private func answersIgnoredSegment(
         _ segment: TCPSegment, _ direction: Direction, _ status: ConnectionStatus
     ) -> Bool {
-        let toSyn = status.contains(.seenReply) && lastKind == .syn
+        // Older kernels do not compare the direction of the SYN either; Linux 6.18 does (tried).
+        let toSyn =
+            status.contains(.seenReply) && lastKind == .syn && lastDirection != direction
         let toAck = !status.contains(.assured) && lastKind == .ack
-        // The direction is not compared in older kernels; Linux 6.18 does (tried).
-        if toSyn || toAck, lastDirection != direction, segment.acknowledgement == lastEnd {
-            return true
-        }
+        if toSyn || toAck, segment.acknowledgement == lastEnd { return true }
         // A reset in answer to a challenge ACK let through while in SYN_SENT.
         return state == .synSent && lastKind == .ack && lastDirection == .reply
             && segment.sequence == lastAck
