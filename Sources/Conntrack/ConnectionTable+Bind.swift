@@ -135,9 +135,13 @@ extension ConnectionTable {
         while true {
             for attempt in 0..<attempts {
                 tuple.setPort(Port(UInt16(truncatingIfNeeded: low &+ UInt32(offset) % size)), end)
-                let mayTakeOver = attempts &- attempt <= Self.attemptsThatTakeOver
-                if mayTakeOver { takeOver(tuple, index, now) }
-                if !isTaken(tuple, index, now) { return tuple }
+                let mayTakeOver =
+                    attempts &- attempt <= Self.attemptsThatTakeOver
+                    && tuple.protocol == .tcp && storage[index].tcp.state == .synSent
+                let taken =
+                    mayTakeOver
+                    ? isHeld(tuple, index, now) : isTaken(tuple, index, now)
+                if !taken { return tuple }
                 offset &+= 1
             }
             if attempts >= size || attempts < 16 { return tuple }
@@ -146,20 +150,20 @@ extension ConnectionTable {
         }
     }
 
-    /// Ends the connection that holds a tuple if it is a source-translated TCP connection on its
-    /// last legs and the new SYN's sequence numbers are past its own: the other end, which keeps
-    /// TIME_WAIT, will take the SYN (`nf_nat_used_tuple_harder`).
-    private func takeOver(_ tuple: Tuple, _ index: UInt32, _ now: Timestamp) {
-        guard tuple.protocol == .tcp, storage[index].tcp.state == .synSent,
-            let other = lookUp(tuple.reversed, storage[index].zone, now: now),
-            other.direction == .reply
-        else { return }
+    /// Like `isTaken` for a SYN, but ends the connection that holds the tuple if it is a source-translated
+    /// one on its last legs and the SYN's sequence number is past its own: the other end, which keeps
+    /// TIME_WAIT, will take the SYN (`nf_nat_used_tuple_harder`, which counts nothing as found).
+    private func isHeld(_ tuple: Tuple, _ index: UInt32, _ now: Timestamp) -> Bool {
+        guard let other = lookUp(tuple.reversed, storage[index].zone, now: now) else {
+            return false
+        }
         let old = storage[other.index]
-        guard old.tcp.state.rawValue >= TCPState.timeWait.rawValue,
+        guard other.direction == .reply, old.tcp.state.rawValue >= TCPState.timeWait.rawValue,
             old.status.contains(.sourceNAT),
             storage[index].tcp.originalEnd.end.isAfter(old.tcp.originalEnd.end)
-        else { return }
+        else { return true }
         self.end(other.index, now: now)
+        return false
     }
 }
 

@@ -65,7 +65,9 @@ extension ConnectionTable {
     }
 
     /// Two packets of one UDP flow raced: both entries say the same, the second is thrown away and
-    /// its packet goes with the first. Anything else is a tuple that NAT could not make unique.
+    /// its packet goes with the first. With one packet thread that takes an owner who tracks a packet before
+    /// it has confirmed the one before. Anything else is a tuple that NAT could not make unique; there the
+    /// reply tuple is what clashes, and the kernel drops the packet too (`nf_ct_resolve_clash_harder`).
     private func resolveClash(
         _ index: UInt32, _ other: Found, _ tracked: inout Tracked, _ now: Timestamp
     ) -> DropReason? {

@@ -40,11 +40,10 @@ extension KernelTracker {
             throw CommandFailure("send", status: errno, output: "")
         }
         var entries: [KernelEntry] = []
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while true {
-            let count = recv(netlink, &buffer, buffer.count, 0)
+            let count = recv(netlink, &answer, answer.count, 0)
             guard count > 0 else { throw CommandFailure("recv", status: errno, output: "") }
-            var rest = buffer[0..<count]
+            var rest = answer[0..<count]
             while rest.count >= 16 {
                 let length = Int(NetlinkText.native32(rest, 0))
                 let type = NetlinkText.native16(rest, 4)

@@ -26,6 +26,8 @@ final class KernelTracker: @unchecked Sendable {
     private var taps: [Int32] = []
     let netlink: Int32
     private var changed: [String: String] = [:]
+    private var buffer = [UInt8](repeating: 0, count: 70_000)
+    var answer = [UInt8](repeating: 0, count: 1 << 16)
 
     init(nat: [String] = []) throws {
         let before = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
@@ -167,7 +169,6 @@ final class KernelTracker: @unchecked Sendable {
 
     /// The next IPv4 packet that went out on a side.
     func receive(on side: Side) -> [UInt8]? {
-        var buffer = [UInt8](repeating: 0, count: 70_000)
         while true {
             let count = read(taps[side.rawValue], &buffer, buffer.count)
             guard count > 0 else { return nil }
