@@ -27,7 +27,9 @@ let package = Package(
         .library(
             name: "PacketPath",
             targets: ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks", "Dataplane"]),
-        .library(name: "NodeParts", targets: ["PacketIO", "Netlink", "Control"]),
+        .library(
+            name: "NodeParts",
+            targets: ["PacketIO", "Netlink", "Control", "Scenario", "Mirror"]),
         .library(name: "CAllocationCount", targets: ["CAllocationCount"]),
     ],
     dependencies: [

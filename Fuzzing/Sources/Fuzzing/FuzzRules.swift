@@ -1,11 +1,11 @@
-// The rulesets that frames are walked through: none, NAT alone, and one that has everything.
+// The rulesets that frames are walked through: none, NAT alone, and those that have everything between them.
 
 import Ruleset
 import Wire
 
 enum FuzzRules {
-    static let all = [Ruleset(), parsed(nat), parsed(everything)]
-    static let texts = [nat, everything]
+    static let all = [Ruleset()] + texts.map(parsed)
+    static let texts = [nat, everything, mangling, limits]
 
     private static func parsed(_ text: String) -> Ruleset {
         let outcome = IPTablesCommand.run(
@@ -70,6 +70,63 @@ enum FuzzRules {
         """
 }
 
+extension FuzzRules {
+    /// Without tracking: fragments pass as they are.
+    fileprivate static let mangling = """
+        *raw
+        -A PREROUTING -m rpfilter --invert --validmark -j DROP
+        -A PREROUTING -m mac --mac-source 02:00:00:00:00:02 -j MARK --set-mark 1
+        -A PREROUTING -m pkttype --pkt-type broadcast -j DROP
+        -A OUTPUT -m owner --uid-owner 0-100 -j MARK --set-mark 2
+        COMMIT
+        *mangle
+        -A PREROUTING -m ttl --ttl-gt 63 -j TTL --ttl-dec 200
+        -A PREROUTING -m ttl --ttl-lt 2 -j TTL --ttl-inc 5
+        -A PREROUTING -m tos --tos 0x10/0x3f -j TOS --set-tos 0x08/0x3f
+        -A PREROUTING -m dscp ! --dscp 0x2e -j DSCP --set-dscp-class CS1
+        -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu
+        -A FORWARD -p tcp -m length --length 40:60 -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1000
+        -A POSTROUTING -j CLASSIFY --set-class 1:2
+        -A POSTROUTING -p udp -j CHECKSUM --checksum-fill
+        COMMIT
+        *filter
+        -A FORWARD -m iprange --src-range 10.1.0.2-10.1.0.9 --dst-range 10.2.0.0-10.2.0.9 -j ACCEPT
+        -A FORWARD -p tcp -m multiport ! --ports 22,80:90 -j REJECT --reject-with tcp-reset
+        -A FORWARD -p 132 -m sctp --dport 80 --chunk-types any DATA,INIT -j DROP
+        -A FORWARD -p 33 -m dccp --sport 1:2 -j DROP
+        -A FORWARD -p 50 -m esp --espspi 0:100 -j DROP
+        -A FORWARD -p 51 -m ah --ahspi 7 -j DROP
+        -A FORWARD -m length --length 500: -j REJECT --reject-with icmp-net-unreachable
+        COMMIT
+
+        """
+
+    /// Tracking in zones, marks of connections, and rules that remember.
+    fileprivate static let limits = """
+        *raw
+        -A PREROUTING -i eth1 -p udp -j CT --zone-orig 2
+        -A PREROUTING -s 10.1.0.64/26 -j CT --zone 1
+        -A PREROUTING -p icmp -m icmp --icmp-type timestamp-request -j CT --notrack
+        -A PREROUTING -p 47 -j NOTRACK
+        COMMIT
+        *mangle
+        -A PREROUTING -j CONNMARK --restore-mark
+        -A PREROUTING -m connmark --mark 0x7/0xf -j MARK --set-mark 0
+        -A POSTROUTING -m mark --mark 1 -j CONNMARK --set-xmark 0x7/0xff
+        -A POSTROUTING -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff
+        COMMIT
+        *nat
+        -A PREROUTING -d 10.1.0.128/25 -j NETMAP --to 10.2.0.0/25
+        -A POSTROUTING -s 10.1.0.0/25 -j NETMAP --to 10.9.0.0/25
+        COMMIT
+        *filter
+        -A FORWARD -m limit --limit 6/min --limit-burst 3 -j ACCEPT
+        -A FORWARD -m limit --limit 1/day -j LOG
+        COMMIT
+
+        """
+}
+
 /// A few names, so that no input asks the machine.
 struct FuzzResolver: NameResolver {
     func port(service: String, transport: String?) -> Port? {
@@ -88,4 +145,6 @@ struct FuzzResolver: NameResolver {
         host == "backend" ? [IPv4Address(10, 2, 0, 2), IPv4Address(10, 2, 0, 3)] : []
     }
     func host(address: IPv4Address) -> String? { nil }
+    func userID(named: String) -> UInt32? { named == "root" ? 0 : nil }
+    func userName(_ userID: UInt32) -> String? { userID == 0 ? "root" : nil }
 }
