@@ -119,8 +119,8 @@ let package = Package(
         tests(
             "DataplaneTests",
             [
-                "Dataplane", "PacketIO", "CAllocationCount", "NamespaceFixture", "KernelPath",
-                "Scenario",
+                "Dataplane", "PacketIO", "CAllocationCount", "FrameFixture", "NamespaceFixture",
+                "KernelPath", "Scenario",
             ]),
         tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
         tests("ScenarioTests", ["Scenario", "PacketIO"], exclude: ["Golden"]),
@@ -128,6 +128,9 @@ let package = Package(
             "KernelPathTests",
             ["KernelPath", "Scenario", "Wire", "Lab", "FrameFixture", "NamespaceFixture"]),
         tests("MirrorTests", ["Mirror", "Ruleset", "NamespaceFixture", "KernelPath", "Scenario"]),
+        // The same packets through Sluice and through the kernel.
+        tests(
+            "EngineTests", ["Scenario", "KernelPath", "Wire", "FrameFixture", "NamespaceFixture"]),
         tests("ControlTests", ["Control", "Lab", "Dataplane", "Conntrack", "NamespaceFixture"]),
         tests("KernelTests", ["Lab", "CLinux"]),
     ],

@@ -1,5 +1,6 @@
 import CAllocationCount
 import Conntrack
+import FrameFixture
 import Hooks
 import PacketIO
 import Routing

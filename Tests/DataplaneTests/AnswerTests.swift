@@ -1,3 +1,4 @@
+import FrameFixture
 import Testing
 import Wire
 

@@ -1,3 +1,4 @@
+import FrameFixture
 import NamespaceFixture
 import Testing
 import Wire

@@ -2,6 +2,7 @@
 // namespace whose ends the tests hold as raw ports. Both are gone when the object is.
 
 import Foundation
+import FrameFixture
 import Glibc
 import NamespaceFixture
 import PacketIO

@@ -1,6 +1,7 @@
 // The same packets through the kernel and through the data plane, over rules with every stateless match
 // and every mangling target: what leaves must be equal to the byte, and the counters of every rule too.
 
+import FrameFixture
 import KernelPath
 import NamespaceFixture
 import Scenario

@@ -1,3 +1,4 @@
+import FrameFixture
 import PacketIO
 import Ruleset
 import Testing

@@ -1,4 +1,5 @@
 import Conntrack
+import FrameFixture
 import Hooks
 import PacketIO
 import Routing

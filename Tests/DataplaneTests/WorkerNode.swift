@@ -2,6 +2,7 @@
 // server, and the host port. Its clock stands still unless told otherwise.
 
 import Conntrack
+import FrameFixture
 import Hooks
 import PacketIO
 import Routing

@@ -1,3 +1,4 @@
+import FrameFixture
 import Hooks
 import PacketIO
 import Routing

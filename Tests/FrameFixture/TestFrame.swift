@@ -3,22 +3,43 @@
 import Wire
 
 /// Bytes of an Ethernet frame that carries one IPv4 packet.
-struct TestFrame {
-    var source = IPv4Address(10, 1, 0, 2)
-    var destination = IPv4Address(10, 2, 0, 2)
-    var `protocol` = IPProtocol.udp
-    var typeOfService: UInt8 = 0
-    var identification: UInt16 = 0x1234
+public struct TestFrame: Sendable {
+    public var source: IPv4Address
+    public var destination: IPv4Address
+    public var `protocol`: IPProtocol
+    public var typeOfService: UInt8
+    public var identification: UInt16
     /// Flags and offset as on the wire.
-    var fragmentField: UInt16 = 0
-    var timeToLive: UInt8 = 64
+    public var fragmentField: UInt16
+    public var timeToLive: UInt8
     /// Padded to a multiple of four by the caller.
-    var options: [UInt8] = []
-    var payload: [UInt8] = []
-    var targetMAC = MACAddress(rawValue: 0x0200_0000_0001)
-    var sourceMAC = MACAddress(rawValue: 0x0200_0000_0002)
+    public var options: [UInt8]
+    public var payload: [UInt8]
+    public var targetMAC: MACAddress
+    public var sourceMAC: MACAddress
 
-    var bytes: [UInt8] {
+    public init(
+        source: IPv4Address = IPv4Address(10, 1, 0, 2),
+        destination: IPv4Address = IPv4Address(10, 2, 0, 2), protocol: IPProtocol = .udp,
+        typeOfService: UInt8 = 0, identification: UInt16 = 0x1234, fragmentField: UInt16 = 0,
+        timeToLive: UInt8 = 64, options: [UInt8] = [], payload: [UInt8] = [],
+        targetMAC: MACAddress = MACAddress(rawValue: 0x0200_0000_0001),
+        sourceMAC: MACAddress = MACAddress(rawValue: 0x0200_0000_0002)
+    ) {
+        self.source = source
+        self.destination = destination
+        self.protocol = `protocol`
+        self.typeOfService = typeOfService
+        self.identification = identification
+        self.fragmentField = fragmentField
+        self.timeToLive = timeToLive
+        self.options = options
+        self.payload = payload
+        self.targetMAC = targetMAC
+        self.sourceMAC = sourceMAC
+    }
+
+    public var bytes: [UInt8] {
         var out = [UInt8](repeating: 0, count: 34 + options.count + payload.count)
         out.replaceSubrange(34..<34 + options.count, with: options)
         out.replaceSubrange((34 + options.count)..., with: payload)
@@ -42,10 +63,10 @@ struct TestFrame {
         return out
     }
 
-    var view: PacketView { parsed(bytes) }
+    public var view: PacketView { parsed(bytes) }
 }
 
-func parsed(_ bytes: [UInt8]) -> PacketView {
+public func parsed(_ bytes: [UInt8]) -> PacketView {
     guard case .packet(let view) = PacketView.parse(bytes.span.bytes) else {
         preconditionFailure("a test frame is well formed")
     }
@@ -67,7 +88,7 @@ extension TestFrame {
         return out
     }
 
-    func udp(_ from: UInt16, _ to: UInt16, _ data: [UInt8] = []) -> TestFrame {
+    public func udp(_ from: UInt16, _ to: UInt16, _ data: [UInt8] = []) -> TestFrame {
         var copy = self
         copy.protocol = .udp
         let header = words([from, to, UInt16(8 + data.count), 0])
@@ -75,7 +96,7 @@ extension TestFrame {
         return copy
     }
 
-    func tcp(
+    public func tcp(
         _ from: UInt16, _ to: UInt16, _ flags: TCPFlags, sequence: UInt32 = 1000,
         acknowledgement: UInt32 = 0, options: [UInt8] = [], _ data: [UInt8] = []
     ) -> TestFrame {
@@ -91,7 +112,8 @@ extension TestFrame {
         return copy
     }
 
-    func icmp(_ type: UInt8, _ code: UInt8 = 0, rest: UInt32 = 0, _ data: [UInt8] = []) -> TestFrame
+    public func icmp(_ type: UInt8, _ code: UInt8 = 0, rest: UInt32 = 0, _ data: [UInt8] = [])
+        -> TestFrame
     {
         var copy = self
         copy.protocol = .icmp
@@ -102,7 +124,7 @@ extension TestFrame {
     }
 
     /// The fragments of this frame's packet, each with `size` bytes of payload but the last.
-    func fragments(of size: Int, dontFragment: Bool = false) -> [TestFrame] {
+    public func fragments(of size: Int, dontFragment: Bool = false) -> [TestFrame] {
         stride(from: 0, to: payload.count, by: size).map { offset in
             var copy = self
             let end = min(payload.count, offset + size)
@@ -115,11 +137,11 @@ extension TestFrame {
     }
 }
 
-func words(_ values: [UInt16]) -> [UInt8] {
+public func words(_ values: [UInt16]) -> [UInt8] {
     values.flatMap { [UInt8($0 >> 8), UInt8($0 & 255)] }
 }
 
 /// `count` bytes that differ from their neighbours.
-func pattern(_ count: Int) -> [UInt8] {
+public func pattern(_ count: Int) -> [UInt8] {
     (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }
 }
