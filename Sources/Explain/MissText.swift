@@ -89,6 +89,11 @@ struct MissText {
             let wanted = String(test.value.value, radix: 16)
             return "the connection's mark \(sign(test.inverted)) 0x\(wanted)"
         case .limit: return "the rate is used up"
+        case .hashlimit(let limit):
+            return limit.above ? "the flow's rate is not used up" : "the flow's rate is used up"
+        case .connlimit(let limit):
+            return "there are \(limit.upTo ? "more" : "no more") than \(limit.limit) connections"
+        case .recent(let recent): return "the list \(recent.name) does not say so"
         }
     }
 

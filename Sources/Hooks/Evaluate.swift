@@ -148,7 +148,7 @@ extension HookEngine {
         case .stateless(let index):
             return evaluate(rules.statelessMatches[Int(index)], bytes, packet)
         case .connmark(let test): return MatchResult(evaluate(test, ofConnection: packet))
-        case .stateful(let test): return evaluate(test, packet)
+        case .stateful(let test): return evaluate(test, bytes, packet)
         case .ports, .tcpFlags, .tcpOption, .icmp, .multiport, .state, .mark:
             preconditionFailure("the other matches are evaluated where they are met")
         }

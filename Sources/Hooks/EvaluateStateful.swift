@@ -5,10 +5,58 @@ import Ruleset
 import Wire
 
 extension HookEngine {
-    func evaluate(_ test: StatefulTest, _ packet: Packet) -> MatchResult {
+    func evaluate(_ test: StatefulTest, _ bytes: RawSpan, _ packet: Packet) -> MatchResult {
         switch test {
         case .limit(let index):
             return MatchResult(state.limit(Int(index), now: now, counting: counting))
+        case .recent(let index): return evaluate(recent: Int(index), packet)
+        case .hashlimit(let index):
+            guard let key = state.flows.key(Int(index), packet.view, bytes),
+                let matched = state.flows.evaluate(
+                    Int(index), key, length: packet.view.totalLength, now: Ticks(now),
+                    counting: counting)
+            else { return .hotDrop }
+            return MatchResult(matched)
+        case .connlimit(let index):
+            guard let counted = counted(packet),
+                let matched = state.counts.evaluate(
+                    Int(index), packet.view, counted, now: now, counting: counting)
+            else { return .hotDrop }
+            return MatchResult(matched)
         }
     }
+
+    private func evaluate(recent index: Int, _ packet: Packet) -> MatchResult {
+        // As it was before forwarding took one off; a packet of a local socket is not forwarded.
+        let isForwarded = packet.outInterface != .none && packet.inInterface != .none
+        return MatchResult(
+            state.recent.evaluate(
+                index, source: packet.view.source, destination: packet.view.destination,
+                ttl: packet.view.timeToLive &+ (isForwarded ? 1 : 0), now: Ticks(now),
+                counting: counting))
+    }
+
+    /// The connection that a packet counts as: its own, or for an untracked one what is known of its
+    /// tuple (`get_ct_or_tuple_from_skb`).
+    private func counted(_ packet: Packet) -> CountedPacket? {
+        var id = packet.tracked.connection
+        guard let tuple = id.flatMap({ connections.tuple($0, .original) }) ?? Tuple(packet.view)
+        else { return nil }
+        if id == nil { id = connections.find(tuple, now: now)?.0 }
+        guard let id, let original = connections.tuple(id, .original) else {
+            return CountedPacket(tuple: tuple, zone: .none, isConfirmed: false, isAssured: false)
+        }
+        let status = connections.status(id)
+        return CountedPacket(
+            tuple: original, zone: connections.zone(id),
+            isConfirmed: status.contains(.confirmed), isAssured: status.contains(.assured))
+    }
+
+    // MARK: Reading lists
+
+    /// The names of the lists of `-m recent`.
+    public var recentLists: [String] { state.recent.names }
+
+    /// A list of `-m recent` as /proc/net/xt_recent shows it; `nil` where no rule names it.
+    public func recentList(_ name: String) -> String? { state.recent.text(name) }
 }

@@ -24,7 +24,7 @@ import Wire
 ///
 /// Not thread-safe: it belongs to one worker. Rules and routes are swapped between batches.
 public final class HookEngine {
-    public var rules: CompiledRuleset { didSet { state.follow(rules.stateful) } }
+    public var rules: CompiledRuleset { didSet { state.follow(rules.stateful, now: now) } }
     public let connections: ConnectionTable
     public var routes: RoutingSnapshot
     /// What `statistic --mode random` draws from.
@@ -35,7 +35,7 @@ public final class HookEngine {
     /// middle of that packet's walk, with the packet as it is before FORWARD; it may call `send`.
     public var onRedirect: ((IPv4Address, RawSpan, Packet) -> Void)?
     /// What matches remember.
-    let state = MatchState()
+    let state: MatchState
     /// Off during a dry run: rule counters, what matches remember and the table stay as they are.
     var counting = true
     /// The time of the packet in hand.
@@ -48,7 +48,8 @@ public final class HookEngine {
         self.connections = connections
         self.routes = routes
         random = SeededRandom(seed: seed)
-        state.follow(rules.stateful)
+        state = MatchState(connections, secret: seed)
+        state.follow(rules.stateful, now: now)
     }
 
     /// A packet that came in on `packet.inInterface`.

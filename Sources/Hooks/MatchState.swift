@@ -2,11 +2,15 @@
 // then never growing while packets walk. A rule that stays keeps what it remembers, as a kept rule does
 // in the kernel; lists and tables with a name are kept as long as some rule names them.
 
+import Conntrack
 import Ruleset
 import Wire
 
 /// The state of every stateful match of the rules in force. Belongs to the packet thread.
 final class MatchState {
+    let recent = RecentLists()
+    let flows: FlowRates
+    let counts: ConnectionCounts
     /// Parallel to `CompiledStateful.limits`.
     private var limits: [TokenBucket] = []
     private var limitOwners: [Owner: Int] = [:]
@@ -22,8 +26,16 @@ final class MatchState {
         }
     }
 
+    init(_ connections: ConnectionTable, secret: UInt64) {
+        flows = FlowRates(secret: secret)
+        counts = ConnectionCounts(connections)
+    }
+
     /// Called between packets, with the rules that take the place of the former ones.
-    func follow(_ rules: CompiledStateful) {
+    func follow(_ rules: CompiledStateful, now: Timestamp) {
+        recent.follow(rules.recents)
+        flows.follow(rules.hashlimits, now: now)
+        counts.follow(rules.connlimits)
         var owners: [Owner: Int] = [:]
         limits = rules.limits.enumerated().map { index, limit in
             owners[Owner(limit)] = index

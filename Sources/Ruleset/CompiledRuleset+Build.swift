@@ -216,6 +216,16 @@ extension CompilerPools {
         case .limit(let limit):
             matches.append(.stateful(.limit(Int32(stateful.limits.count))))
             stateful.limits.append(Stateful(match: limit, rule: rule, position: position))
+        case .connlimit(let limit):
+            needsTracking = true
+            matches.append(.stateful(.connlimit(Int32(stateful.connlimits.count))))
+            stateful.connlimits.append(Stateful(match: limit, rule: rule, position: position))
+        case .recent(let recent):
+            matches.append(.stateful(.recent(Int32(stateful.recents.count))))
+            stateful.recents.append(Stateful(match: recent, rule: rule, position: position))
+        case .hashlimit(let limit):
+            matches.append(.stateful(.hashlimit(Int32(stateful.hashlimits.count))))
+            stateful.hashlimits.append(Stateful(match: limit, rule: rule, position: position))
         }
     }
 

@@ -5,8 +5,11 @@ import Wire
 
 @frozen
 public enum StatefulTest: Sendable {
-    /// An index into `CompiledStateful.limits`.
+    // Indices into the arrays of `CompiledStateful`.
     case limit(Int32)
+    case connlimit(Int32)
+    case recent(Int32)
+    case hashlimit(Int32)
 }
 
 /// One such match and the rule that it belongs to.
@@ -20,6 +23,9 @@ public struct Stateful<Match: Sendable>: Sendable {
 /// Every stateful match of a ruleset.
 public struct CompiledStateful: Sendable {
     public internal(set) var limits: [Stateful<LimitMatch>] = []
+    public internal(set) var connlimits: [Stateful<ConnlimitMatch>] = []
+    public internal(set) var recents: [Stateful<RecentMatch>] = []
+    public internal(set) var hashlimits: [Stateful<HashlimitMatch>] = []
 
     public init() {}
 }

@@ -18,6 +18,9 @@ public enum Match: Hashable, Sendable {
     case stateless(StatelessMatch)
     case limit(LimitMatch)
     case connmark(Invertible<MarkTest>)
+    case connlimit(ConnlimitMatch)
+    case recent(RecentMatch)
+    case hashlimit(HashlimitMatch)
 }
 
 /// `--tcp-flags MASK COMPARE`: of the flags in `mask`, exactly those in `compare` are set.

@@ -84,3 +84,112 @@ public struct CTTarget: Hashable, Sendable {
         self.expectationEvents = expectationEvents
     }
 }
+
+/// `-m recent`: what a list of addresses knows of a packet's, and what it is to learn.
+public struct RecentMatch: Hashable, Sendable {
+    public enum Operation: Hashable, Sendable { case set, check, update, remove }
+    public enum Side: Hashable, Sendable { case source, destination }
+    public var operation: Operation
+    public var inverted: Bool
+    /// 0: however long ago.
+    public var seconds: UInt32
+    /// Forget the address that was seen longest ago if that was before `seconds`.
+    public var reaps: Bool
+    /// 0: once is enough.
+    public var hitCount: UInt32
+    /// The TTL must be that of the packet before.
+    public var comparesTTL: Bool
+    public var name: String
+    public var side: Side
+    public var mask: UInt32
+
+    public init(
+        _ operation: Operation, inverted: Bool = false, seconds: UInt32 = 0, reaps: Bool = false,
+        hitCount: UInt32 = 0, comparesTTL: Bool = false, name: String = "DEFAULT",
+        side: Side = .source, mask: UInt32 = .max
+    ) {
+        self.operation = operation
+        self.inverted = inverted
+        self.seconds = seconds
+        self.reaps = reaps
+        self.hitCount = hitCount
+        self.comparesTTL = comparesTTL
+        self.name = name
+        self.side = side
+        self.mask = mask
+    }
+}
+
+/// `-m hashlimit`: a rate for each address, port or pair of them.
+public struct HashlimitMatch: Hashable, Sendable {
+    /// What makes a flow; the values are the kernel's.
+    public struct Keys: OptionSet, Hashable, Sendable {
+        public var rawValue: UInt8
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        public static let destination = Keys(rawValue: 1)
+        public static let destinationPort = Keys(rawValue: 2)
+        public static let source = Keys(rawValue: 4)
+        public static let sourcePort = Keys(rawValue: 8)
+    }
+    public var name: String
+    public var keys: Keys
+    /// `--hashlimit-above`.
+    public var above: Bool
+    /// Counts bytes; else packets.
+    public var countsBytes: Bool
+    /// Packets: microseconds between two. Bytes: 2³² by the number of 16-byte pieces per second.
+    public var average: UInt64
+    /// Packets, or for bytes how often the second's worth may be drawn beforehand.
+    public var burst: UInt64
+    /// Buckets and entries, 0 for the kernel's choice.
+    public var size: UInt32
+    public var most: UInt32
+    /// Milliseconds.
+    public var collectionInterval: UInt32
+    public var expiry: UInt32
+    /// Prefix lengths.
+    public var sourceLength: UInt32
+    public var destinationLength: UInt32
+    /// `--hashlimit-rate-match`: judges whole intervals (in seconds) by the one before.
+    public var matchesRate: Bool
+    public var interval: UInt32
+
+    public init(
+        name: String, keys: Keys = [], above: Bool = false, countsBytes: Bool = false,
+        average: UInt64, burst: UInt64 = 5, expiry: UInt32 = 1000
+    ) {
+        self.name = name
+        self.keys = keys
+        self.above = above
+        self.countsBytes = countsBytes
+        self.average = average
+        self.burst = burst
+        self.expiry = expiry
+        size = 0
+        most = 0
+        collectionInterval = 1000
+        sourceLength = 32
+        destinationLength = 32
+        matchesRate = false
+        interval = 0
+    }
+}
+
+/// `-m connlimit`: how many connections there are from, or to, a network.
+@frozen
+public struct ConnlimitMatch: Hashable, Sendable {
+    public var limit: UInt32
+    /// `--connlimit-upto`; else `--connlimit-above`.
+    public var upTo: Bool
+    public var prefixLength: UInt8
+    public var ofDestination: Bool
+
+    public init(
+        limit: UInt32, upTo: Bool = false, prefixLength: UInt8 = 32, ofDestination: Bool = false
+    ) {
+        self.limit = limit
+        self.upTo = upTo
+        self.prefixLength = prefixLength
+        self.ofDestination = ofDestination
+    }
+}

@@ -23,6 +23,9 @@ public enum Predicate: Hashable, Sendable {
     case stateless(StatelessMatch)
     case limit(LimitMatch)
     case connmark(Invertible<MarkTest>)
+    case connlimit(ConnlimitMatch)
+    case recent(RecentMatch)
+    case hashlimit(HashlimitMatch)
 }
 
 extension Rule {
@@ -51,6 +54,9 @@ extension Match {
         case .stateless(let match): return [.stateless(match)]
         case .limit(let limit): return [.limit(limit)]
         case .connmark(let mark): return [.connmark(mark)]
+        case .connlimit(let limit): return [.connlimit(limit)]
+        case .recent(let recent): return [.recent(recent)]
+        case .hashlimit(let limit): return [.hashlimit(limit)]
         }
     }
 

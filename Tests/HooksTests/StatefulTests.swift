@@ -242,4 +242,189 @@ struct StatefulTests {
             sent.view.source
                 == IPv4Address(rawValue: 10 << 24 | 88 << 16 | client.rawValue & 0xFFFF))
     }
+
+    // MARK: recent
+
+    /// Whether a packet is dropped by the one rule in FORWARD, at a time in milliseconds.
+    private func dropped(
+        _ here: inout Node, at milliseconds: UInt64, from source: IPv4Address = client,
+        port: UInt16 = 80, dryRun: Bool = false
+    ) -> Bool {
+        here.time = 10_000_000_000 + milliseconds * 1_000_000 - 1_000_000
+        return here.handle(segment(source, 1, blue, port), on: eth0, dryRun: dryRun).disposition
+            == .drop(.rule)
+    }
+
+    @Test("recent finds an address for as long as it was asked to, and knocks open a port")
+    func recent() {
+        var here = Node {
+            $0.add(
+                .filter, "FORWARD",
+                matches: [port(81), .recent(RecentMatch(.set, name: "knock"))], .none
+            ) { $0.protocol = Invertible(.tcp) }
+            $0.add(
+                .filter, "FORWARD",
+                matches: [.recent(RecentMatch(.check, seconds: 10, name: "knock"))],
+                .accept)
+            $0.add(.filter, "FORWARD", .drop)
+        }
+        #expect(dropped(&here, at: 0))
+        #expect(!dropped(&here, at: 100, port: 81))
+        #expect(!dropped(&here, at: 10_000))
+        #expect(!dropped(&here, at: 10_100))
+        #expect(dropped(&here, at: 10_104))
+        #expect(dropped(&here, at: 200, from: IPv4Address(192, 0, 2, 9)))
+    }
+
+    @Test("recent counts hits within the seconds; an update that matches is a hit too")
+    func recentHits() {
+        var here = Node {
+            $0.add(
+                .filter, "FORWARD",
+                matches: [.recent(RecentMatch(.update, seconds: 60, hitCount: 3))], .drop)
+            $0.add(.filter, "FORWARD", matches: [.recent(RecentMatch(.set))], .none)
+        }
+        #expect([0, 1000, 2000].map { dropped(&here, at: $0) } == [false, false, false])
+        #expect(dropped(&here, at: 3000, dryRun: true))
+        #expect(dropped(&here, at: 3000))
+        // Four times are kept: that of 3000 is the fourth, and those of 1000 and 2000 are too old.
+        #expect(dropped(&here, at: 61_000))
+        #expect(!dropped(&here, at: 200_000))
+    }
+
+    @Test("a list holds a hundred addresses and forgets the one seen longest ago")
+    func recentCapacity() {
+        var here = Node {
+            $0.add(.filter, "FORWARD", matches: [.recent(RecentMatch(.check))], .drop)
+            $0.add(.filter, "FORWARD", matches: [.recent(RecentMatch(.set))], .none)
+        }
+        func address(_ number: Int) -> IPv4Address { IPv4Address(192, 0, 2, UInt8(2 + number)) }
+        for number in 0...100 { _ = dropped(&here, at: UInt64(number), from: address(number)) }
+        #expect(dropped(&here, at: 200, from: address(1)))
+        #expect(dropped(&here, at: 200, from: address(100)))
+        #expect(!dropped(&here, at: 200, from: address(0)))
+        #expect(here.engine.recentList("DEFAULT")?.split(separator: "\n").count == 100)
+    }
+
+    @Test("--remove takes an address out, --reap the oldest one that is too old")
+    func recentRemoval() {
+        var here = Node {
+            $0.add(
+                .filter, "FORWARD", matches: [port(90), .recent(RecentMatch(.remove))], .drop
+            ) { $0.protocol = Invertible(.tcp) }
+            $0.add(
+                .filter, "FORWARD",
+                matches: [port(91), .recent(RecentMatch(.check, seconds: 5, reaps: true))], .drop
+            ) { $0.protocol = Invertible(.tcp) }
+            $0.add(.filter, "FORWARD", matches: [port(80), .recent(RecentMatch(.set))], .none) {
+                $0.protocol = Invertible(.tcp)
+            }
+        }
+        let other = IPv4Address(192, 0, 2, 50)
+        _ = dropped(&here, at: 0)
+        _ = dropped(&here, at: 9000, from: other)
+        #expect(here.engine.recentList("DEFAULT")?.split(separator: "\n").count == 2)
+        #expect(dropped(&here, at: 10_000, from: other, port: 91))
+        #expect(here.engine.recentList("DEFAULT")?.hasPrefix("src=192.0.2.50 ttl: 64") == true)
+        #expect(dropped(&here, at: 10_000, from: other, port: 90))
+        #expect(!dropped(&here, at: 10_000, from: other, port: 90))
+        #expect(here.engine.recentList("DEFAULT") == "")
+    }
+
+    @Test("a list lives while a rule names it, and reads as the kernel's does")
+    func recentText() {
+        var here = Node {
+            $0.add(
+                .filter, "FORWARD",
+                matches: [.recent(RecentMatch(.set, name: "a long name of a list"))],
+                .none)
+        }
+        _ = dropped(&here, at: 0)
+        here.add(.filter, "FORWARD", .none)
+        here.install()
+        _ = dropped(&here, at: 8)
+        #expect(here.engine.recentLists == ["a long name of a list"])
+        // Ten seconds are 2500 ticks; the kernel boots five minutes before 32 bits overflow. The list's
+        // TTL is the one that the packet came with.
+        #expect(
+            here.engine.recentList("a long name of a list")
+                == "src=192.0.2.2 ttl: 64 last_seen: 4294894798 oldest_pkt: 2 4294894796, 4294894798\n"
+        )
+        here.ruleset = Ruleset()
+        here.install()
+        #expect(here.engine.recentLists.isEmpty)
+    }
+
+    // MARK: hashlimit
+
+    private func flows(_ keys: HashlimitMatch.Keys, above: Bool = false) -> HashlimitMatch {
+        HashlimitMatch(name: "flows", keys: keys, above: above, average: 500_000, burst: 2)
+    }
+
+    @Test("hashlimit gives each flow its own burst and rate")
+    func hashlimit() {
+        var here = Node {
+            $0.add(
+                .filter, "FORWARD", matches: [.hashlimit(flows([.source], above: true))], .drop)
+        }
+        let other = IPv4Address(192, 0, 2, 9)
+        #expect([0, 0, 0].map { dropped(&here, at: $0) } == [false, false, true])
+        #expect([0, 0, 0].map { dropped(&here, at: $0, from: other) } == [false, false, true])
+        #expect(!dropped(&here, at: 500, dryRun: true))
+        #expect([500, 500].map { dropped(&here, at: $0) } == [false, true])
+        // Idle for longer than its expiry, the flow is new again once the collector has run.
+        #expect([2100, 2100, 2100].map { dropped(&here, at: $0) } == [false, false, true])
+    }
+
+    @Test("rules that name one table share it, and it survives an edit")
+    func hashlimitShared() {
+        var here = Node {
+            $0.add(.mangle, "FORWARD", matches: [.hashlimit(flows([.source]))], .none)
+            $0.add(
+                .filter, "FORWARD", matches: [.hashlimit(flows([.source], above: true))], .drop)
+        }
+        #expect(!dropped(&here, at: 0))
+        here.add(
+            .filter, "OUTPUT", matches: [.hashlimit(HashlimitMatch(name: "a", average: 1))], .none)
+        here.install()
+        #expect(dropped(&here, at: 0))
+    }
+
+    @Test("a full table drops the packet of a flow that has no place")
+    func hashlimitFull() {
+        var match = HashlimitMatch(name: "small", keys: [.source], average: 1000)
+        match.size = 2
+        match.most = 2
+        var here = Node { $0.add(.filter, "FORWARD", matches: [.hashlimit(match)], .none) }
+        func disposition(_ host: UInt8) -> Disposition {
+            here.handle(segment(IPv4Address(192, 0, 2, host), 1, blue, 80), on: eth0).disposition
+        }
+        for host in [UInt8(2), 3, 2] { #expect(disposition(host) != .drop(.malformedTransport)) }
+        #expect(disposition(4) == .drop(.malformedTransport))
+    }
+
+    // MARK: connlimit
+
+    @Test("connlimit counts the connections of a network that live, and rejects one too many")
+    func connlimit() {
+        var here = Node {
+            $0.add(
+                .filter, "FORWARD",
+                matches: [.connlimit(ConnlimitMatch(limit: 2, prefixLength: 24))], .drop
+            ) { $0.inInterface = InterfaceMatch(name: "eth0") }
+        }
+        func opens(_ port: UInt16, at milliseconds: UInt64) -> Bool {
+            here.time = 10_000_000_000 + milliseconds * 1_000_000
+            return here.handle(segment(client, port, blue, 80), on: eth0).disposition
+                != .drop(.rule)
+        }
+        #expect(opens(1, at: 0) && opens(2, at: 10))
+        #expect(opens(2, at: 20))
+        #expect(!opens(3, at: 30) && !opens(4, at: 40))
+        // The refusal of one ends it.
+        here.handle(
+            segment(blue, 80, client, 1, flags: [.rst, .ack], acknowledgement: 101), on: br0)
+        #expect(opens(5, at: 60))
+        #expect(!opens(6, at: 70))
+    }
 }

@@ -149,6 +149,7 @@ enum ExtensionTable {
         DSCPMatchParser.self, MACParser.self, OwnerParser.self, PhysdevParser.self,
         PkttypeParser.self, RpfilterParser.self, SCTPParser.self, DCCPParser.self,
         ESPParser.self, AHParser.self, LimitParser.self, ConnmarkMatchParser.self,
+        ConnlimitParser.self, RecentParser.self, HashlimitParser.self,
     ]
     static let targets: [any TargetParser.Type] = [
         DNATParser.self, SNATParser.self, MasqueradeParser.self, RedirectParser.self,

@@ -16,6 +16,9 @@ extension Match {
         case .stateless(let match): match.text
         case .limit(let match): match
         case .connmark(let test): ConnmarkText(test: test)
+        case .connlimit(let match): match
+        case .recent(let match): match
+        case .hashlimit(let match): match
         }
     }
 }

@@ -34,6 +34,14 @@ enum KernelRules {
         return objection(to: rule.target, rule.protocol, in: table)
     }
 
+    /// What the kernel refuses as out of range, and why.
+    static func rangeObjection(to rule: Rule) -> String? {
+        for case .hashlimit(let match) in rule.matches {
+            if let objection = match.rangeObjection { return objection }
+        }
+        return nil
+    }
+
     private static func objection(
         to match: Match, _ transport: Invertible<IPProtocol>?, in table: TableName
     ) -> String? {
@@ -44,6 +52,8 @@ enum KernelRules {
             transport == Invertible(.udp) ? nil : "-m udp needs -p udp"
         case .icmp: transport == Invertible(.icmp) ? nil : "-m icmp needs -p icmp"
         case .stateless(let match): objection(to: match, transport, in: table)
+        case .recent(let match): match.objection
+        case .hashlimit(let match): match.objection
         default: nil
         }
     }

@@ -194,6 +194,14 @@ struct TableEditor {
         if let objection = KernelRules.objection(to: rule, in: name) {
             return refuse(line, invalid, objection)
         }
+        if quarrelsOverRates(rule) {
+            return refuse(
+                line, invalid, "the rules of one hashlimit table agree on --hashlimit-rate-match")
+        }
+        if let objection = KernelRules.rangeObjection(to: rule) {
+            let text = "\(verb) failed (Numerical result out of range): rule in chain \(chain)"
+            return refuse(line, text, objection)
+        }
         if let base = chains[chain]?.builtin,
             let objection = KernelRules.objection(to: rule, inBaseChain: base)
         {
@@ -208,6 +216,20 @@ struct TableEditor {
         }
         self.reach = reach
         if let objection { refuse(line, invalid, objection) }
+    }
+
+    /// Whether the rule matches rates in a table in which another one limits them, or the other way
+    /// round (tried).
+    private func quarrelsOverRates(_ rule: Rule) -> Bool {
+        for case .hashlimit(let mine) in rule.matches {
+            for other in chains.values.lazy.flatMap(\.rules) where other.id != rule.id {
+                for case .hashlimit(let theirs) in other.matches
+                where theirs.name == mine.name && theirs.matchesRate != mine.matchesRate {
+                    return true
+                }
+            }
+        }
+        return false
     }
 
     private static func misplaced(_ rule: Rule, _ here: HookSet) -> String? {
