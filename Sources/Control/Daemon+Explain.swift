@@ -62,7 +62,8 @@ extension Daemon {
                 guard let found else { return nil }
                 ingress = found.index
             }
-            return node.explain(frame, from: ingress, mark: description.mark)
+            return node.explain(
+                frame, from: ingress, mark: description.mark, userID: description.userID)
         }
     }
 
@@ -80,11 +81,13 @@ extension Daemon {
 }
 
 extension Node {
-    func explain(_ frame: [UInt8], from interface: InterfaceIndex, mark: UInt32) -> TraceRecord {
+    func explain(
+        _ frame: [UInt8], from interface: InterfaceIndex, mark: UInt32, userID: UInt32?
+    ) -> TraceRecord {
         var frame = frame
         return frame.withMutableRawSpan { bytes in
             dataplane.explain(
-                &bytes, ingress: interface, mark: mark,
+                &bytes, ingress: interface, mark: mark, userID: userID,
                 now: Timestamp(nanoseconds: sluice_monotonic()))
         }
     }

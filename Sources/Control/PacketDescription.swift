@@ -1,7 +1,7 @@
 // The little language of `sluice explain`: a packet in words, much as tcpdump prints one.
 //
 //     tcp 10.1.0.2:40000 > 10.1.0.1:8080 S
-//     udp 10.1.0.2:5353 > 10.1.0.1:53 length 100
+//     udp 10.1.0.2:5353 > 10.1.0.1:53 length 100 user 1000
 //     icmp 10.1.0.2 > 10.1.0.1 echo id 7
 //
 // TCP flags are tcpdump's letters, without spaces: S F R P U, `.` for ACK, E and W for ECN.
@@ -24,6 +24,8 @@ public struct PacketDescription: Hashable, Sendable {
     public var timeToLive: UInt8 = 64
     public var typeOfService: UInt8 = 0
     public var mark: UInt32 = 0
+    /// Of a packet of the node's own: the user whose socket sends it.
+    public var userID: UInt32?
 }
 
 /// What is wrong with a description, where, and what would be right.
@@ -81,11 +83,13 @@ extension PacketDescription {
         case "tos": typeOfService = UInt8(try words.number("a TOS from 0 to 255", 0...255))
         case "mark":
             mark = UInt32(try words.number("a mark from 0 to 0xffffffff", 0...0xFFFF_FFFF))
+        case "user":
+            userID = UInt32(try words.number("a user from 0 to 4294967294", 0...4_294_967_294))
         case "id":
             guard case .icmp(let type, _) = transport else { fallthrough }
             let identifier = try words.number("an identifier from 0 to 65535", 0...65535)
             transport = .icmp(type: type, identifier: UInt16(identifier))
-        default: throw option.unexpected("length, ttl, tos, mark, for icmp id, or the end")
+        default: throw option.unexpected("length, ttl, tos, mark, user, for icmp id, or the end")
         }
     }
 

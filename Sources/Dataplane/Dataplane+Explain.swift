@@ -7,7 +7,8 @@ extension Dataplane {
     /// Explains a frame as if it came in on `ingress`, or, with `.none`, from the node's own sockets.
     /// Neither rules' counters nor connections nor neighbours change, and nothing is sent.
     public func explain(
-        _ frame: inout MutableRawSpan, ingress: InterfaceIndex, mark: UInt32 = 0, now: Timestamp
+        _ frame: inout MutableRawSpan, ingress: InterfaceIndex, mark: UInt32 = 0,
+        userID: UInt32? = nil, now: Timestamp
     ) -> TraceRecord {
         let origin: PacketOrigin = ingress == .none ? .host : .interface
         var record = TraceRecord(trace: Trace(), origin: origin, time: now, ingress: ingress)
@@ -16,7 +17,7 @@ extension Dataplane {
         case .packet(let view):
             var packet = Packet(
                 view: view, inInterface: ingress, inName: engine.routes.name(of: ingress),
-                mark: mark)
+                mark: mark, userID: userID)
             withRoom(engine.roomNeeded(view), behind: frame.bytes, view) { copy in
                 let (disposition, trace) = engine.explain(
                     &copy, &packet, ofNode: origin == .host, now: now)
