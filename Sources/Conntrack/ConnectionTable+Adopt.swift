@@ -22,7 +22,9 @@ extension ConnectionTable {
         if let state = record.tcpState { storage[index].tcp = TCPTracking(adopted: state) }
         indexSource(index)
         var tracked = Tracked(state: .new, connection: handle(index), created: true)
-        return confirm(&tracked, now: now) == nil
+        guard confirm(&tracked, now: now) == nil else { return false }
+        statistics.insert &+= 1
+        return true
     }
 
     /// Both ends are bound; which of them is translated shows in the tuples.

@@ -19,6 +19,14 @@ private let hasTools = ["ip", "nft", "iptables", "conntrack"].allSatisfy { tool 
 let canAskKernel = isRoot && hasTools && access("/dev/net/tun", R_OK | W_OK) == 0
 let needsKernel: Testing.Comment = "needs root, /dev/net/tun, ip, nft, iptables and conntrack"
 
+/// Nanoseconds of the clock that moves with the kernel's ticks, by which entries end: on a machine that stood
+/// still the ticks come late, all at once.
+func tickClock() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}
+
 final class KernelTracker: @unchecked Sendable {
     enum Side: Int { case left, right }
 
@@ -118,6 +126,32 @@ final class KernelTracker: @unchecked Sendable {
         let before = changed
         for (name, value) in before { try set(name, value) }
         changed = [:]
+    }
+
+    // MARK: Statistics
+
+    /// What `conntrack -S` counts, over all CPUs.
+    func statistics() throws -> ConntrackStatistics {
+        let text = try inside {
+            try String(contentsOfFile: "/proc/thread-self/net/stat/nf_conntrack", encoding: .utf8)
+        }
+        let lines = text.split(separator: "\n").map { $0.split(separator: " ") }
+        var sums: [Substring: UInt64] = [:]
+        for line in lines.dropFirst() {
+            for (name, value) in zip(lines[0], line) {
+                sums[name, default: 0] += UInt64(value, radix: 16) ?? 0
+            }
+        }
+        var statistics = ConntrackStatistics()
+        statistics.found = sums["found"] ?? 0
+        statistics.invalid = sums["invalid"] ?? 0
+        statistics.insert = sums["insert"] ?? 0
+        statistics.insertFailed = sums["insert_failed"] ?? 0
+        statistics.drop = sums["drop"] ?? 0
+        statistics.earlyDrop = sums["early_drop"] ?? 0
+        statistics.error = sums["icmp_error"] ?? 0
+        statistics.clashResolve = sums["clashres"] ?? 0
+        return statistics
     }
 
     // MARK: Frames

@@ -164,12 +164,12 @@ struct KernelEngine: TCPScriptEngine {
     }
 
     func send(_ segment: TCPScript.Segment) throws -> TCPScript.Observation {
-        let start = DispatchTime.now().uptimeNanoseconds
+        let start = tickClock()
         let seen = try kernel.send(
             segment.frame(flow), on: segment.from == .client ? .left : .right)
         let entry = try kernel.entry(flow.tuple)
         // A tick may have passed at once, and the kernel rounds down.
-        let late = 1 + UInt32((DispatchTime.now().uptimeNanoseconds - start) / 1_000_000_000)
+        let late = 1 + UInt32((tickClock() - start) / 1_000_000_000)
         guard let entry, let state = entry.tcpState else {
             return TCPScript.Observation(sees: seen.state, entry: .gone)
         }

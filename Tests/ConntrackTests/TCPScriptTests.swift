@@ -53,12 +53,12 @@ struct TCPScriptTests {
         let script = try TCPScript(parsing: scenario.text)
         let kernel = try Self.kernel.get()
         for attempt in 0..<3 {
-            let start = DispatchTime.now().uptimeNanoseconds
+            let start = tickClock()
             let port = UInt16(10_000 + 3 * index + attempt)
             var engine = KernelEngine(kernel: kernel, flow: Flow(port))
             let complaints = try script.run(&engine)
             try kernel.resetSettings()
-            guard DispatchTime.now().uptimeNanoseconds - start < patience else { continue }
+            guard tickClock() - start < patience else { continue }
             #expect(complaints.isEmpty, "\(scenario.name): \(complaints.joined(separator: "; "))")
             return
         }

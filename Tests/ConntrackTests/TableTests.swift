@@ -57,6 +57,29 @@ struct TableTests {
         #expect(table.statistics.expired == 1)
     }
 
+    @Test(
+        "what happens to a connection is told to listeners if `events` and the moment it began ask for it",
+        arguments: [(UInt8(0), 0, 0), (1, 2, 3), (2, 0, 3)])
+    func reporting(events: UInt8, before: Int, after: Int) {
+        var settings = ConntrackSettings()
+        settings.events = events
+        let table = ConnectionTable(capacity: 4, settings: settings, seed: 1)
+        func told() -> Int {
+            var count = 0
+            while table.nextEvent() != nil { count += 1 }
+            return count
+        }
+        let early = table.pass(.udp(Flow(1)), at: seconds(0)).connection!
+        table.listen(capacity: 8)
+        table.pass(.udp(Flow(1).back), at: seconds(0))
+        table.delete(early, now: seconds(0))
+        #expect(told() == before)
+        let late = table.pass(.udp(Flow(2)), at: seconds(0)).connection!
+        table.pass(.udp(Flow(2).back), at: seconds(0))
+        table.delete(late, now: seconds(0))
+        #expect(told() == after)
+    }
+
     @Test("a mark and the masquerade interface stay with the connection")
     func accessors() {
         let table = ConnectionTable(capacity: 4, seed: 1)
