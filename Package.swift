@@ -89,7 +89,7 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Control", "Lab", "PacketIO", "Scenario",
+                "Control", "Lab", "PacketIO", "Scenario", "KernelPath", "Mirror",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -33,7 +33,8 @@ public final class ConnectionTable {
 
     let storage: ConnectionStorage
     let hash: TupleHash
-    var random: SeededRandom
+    /// What free ports are chosen with.
+    package var random: SeededRandom
     var wheel = TimerWheel(now: Timestamp(nanoseconds: 0))
     /// Slots from here on were never used.
     var slotsTouched: UInt32 = 0

@@ -18,17 +18,18 @@ public final class KernelNode: PacketEngine {
     private let taps: [(link: String, tap: Descriptor)]
     private let deliveries: DeliveryLog
     private let connections: KernelConnections
+    let tableRequests: NetlinkSocket
     private let linkNames: [UInt32: String]
     private var senders: [Sender: Descriptor] = [:]
     private var events: [String] = []
 
-    private struct Sender: Hashable {
+    struct Sender: Hashable {
         var mark: UInt32
         var userID: UInt32
     }
 
     /// Makes the namespace and sets it up. Its settings are a new kernel's own defaults unless the
-    /// topology says otherwise, whatever this machine's are, and its ICMP errors are not rate-limited.
+    /// topology says otherwise, whatever this machine's are.
     ///
     /// - Throws: also where the kernel or its tools refuse the topology or the rules.
     public init(_ topology: Topology, rules: String) throws(KernelPathError) {
@@ -36,8 +37,10 @@ public final class KernelNode: PacketEngine {
         try namespace.applyGlobalSettings(of: topology)
         taps = try namespace.makeLinks(of: topology)
         try namespace.run("nft", ["-f", "-"], input: DeliveryLog.rules)
-        (deliveries, connections) = try namespace.inside { () throws(KernelPathError) in
-            try translated { () throws(NetlinkError) in (try DeliveryLog(), try KernelConnections())
+        (deliveries, connections, tableRequests) = try namespace.inside {
+            () throws(KernelPathError) in
+            try translated { () throws(NetlinkError) in
+                (try DeliveryLog(), try KernelConnections(), try NetlinkSocket(.netfilter))
             }
         }
         if !rules.isEmpty {
@@ -98,7 +101,7 @@ public final class KernelNode: PacketEngine {
         }
     }
 
-    private func sender(_ key: Sender) throws(KernelPathError) -> Descriptor {
+    func sender(_ key: Sender) throws(KernelPathError) -> Descriptor {
         if let sender = senders[key] { return sender }
         let sender = try namespace.inside { () throws(KernelPathError) in
             try Descriptor(

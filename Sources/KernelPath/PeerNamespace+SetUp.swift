@@ -16,9 +16,6 @@ extension PeerNamespace {
             (["net", "ipv6", "conf", "all", "disable_ipv6"], "1"),
             (["net", "ipv6", "conf", "default", "disable_ipv6"], "1"),
             (["net", "ipv4", "ip_forward"], "1"),
-            (["net", "ipv4", "icmp_ratelimit"], "0"),
-            (["net", "ipv4", "icmp_msgs_per_sec"], "1000000"),
-            (["net", "ipv4", "icmp_msgs_burst"], "1000000"),
             (["net", "netfilter", "nf_conntrack_events"], "1"),
         ]
 

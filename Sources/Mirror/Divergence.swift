@@ -1,9 +1,50 @@
-// Two engines, one case: run in lockstep and compared. It refuses to know how either of them works.
+// What a comparison found.
 
-/// Where two engines first differed.
-public enum Divergence: Hashable, Sendable {
-    /// At the packet with this index in the case's `packets`.
-    case packet(Int)
-    /// After all packets: in the connections, events or rules that were left.
-    case finalState
+/// How a case went through both engines.
+public enum Verdict: Hashable, Sendable {
+    case agreement(Agreement)
+    case divergence(Divergence)
+
+    public var divergence: Divergence? {
+        if case .divergence(let divergence) = self { divergence } else { nil }
+    }
+}
+
+/// How much was found equal.
+public struct Agreement: Hashable, Sendable {
+    public var packets = 0
+    /// Of the packets, those that left the node or reached its sockets in at least one piece.
+    public var carried = 0
+    public var emissions = 0
+    public var connections = 0
+    public var events = 0
+    /// Lines of `iptables-save -c`.
+    public var ruleLines = 0
+
+    public static func + (a: Agreement, b: Agreement) -> Agreement {
+        Agreement(
+            packets: a.packets + b.packets, carried: a.carried + b.carried,
+            emissions: a.emissions + b.emissions, connections: a.connections + b.connections,
+            events: a.events + b.events, ruleLines: a.ruleLines + b.ruleLines)
+    }
+}
+
+/// The first difference.
+public struct Divergence: Hashable, Sendable {
+    public enum Place: Hashable, Sendable {
+        /// At the packet with this index in the case's `packets`.
+        case packet(Int)
+        /// After all packets.
+        case connections, events, rules
+    }
+
+    public var place: Place
+    /// The packet that was injected, in words; empty after all packets.
+    public var packet: String
+    /// What is different, one line per emission, connection, event or rule.
+    public var kernel: [String]
+    public var sluice: [String]
+    /// The packet's way through each engine; empty where nobody asked for it.
+    public var kernelTrace = ""
+    public var sluiceTrace = ""
 }

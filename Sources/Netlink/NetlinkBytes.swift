@@ -61,7 +61,7 @@ package struct NetlinkBytes {
     }
 
     /// Up to the terminating zero.
-    func text() -> String {
+    package func text() -> String {
         String(decoding: storage[range].prefix { $0 != 0 }, as: UTF8.self)
     }
 }

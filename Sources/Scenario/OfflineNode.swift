@@ -145,16 +145,16 @@ public final class OfflineNode: PacketEngine {
         return ruleset
     }
 
-    private var textOptions: ConntrackTextOptions {
+    private func textOptions(_ output: ConntrackOutput = []) -> ConntrackTextOptions {
         // The clock of a case counts from 1970.
-        ConntrackTextOptions(output: .extended, now: now, wallClock: now.nanoseconds)
+        ConntrackTextOptions(output: output, now: now, wallClock: now.nanoseconds)
     }
 
     private var connectionLines: [String] {
         var lines: [String] = []
         let connections = dataplane.engine.connections
         _ = connections.forEach(from: 0, limit: connections.capacity, now: now) {
-            lines.append(ConntrackText.line($0, textOptions))
+            lines.append(ConntrackText.line($0, textOptions(.extended)))
         }
         return lines
     }
@@ -162,7 +162,7 @@ public final class OfflineNode: PacketEngine {
     private func takeEvents() {
         let connections = dataplane.engine.connections
         while let event = connections.nextEvent() {
-            events.append(ConntrackText.line(event, textOptions))
+            events.append(ConntrackText.line(event, textOptions()))
         }
     }
 

@@ -130,4 +130,18 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
         return z ^ (z >> 31)
     }
+
+    /// A source whose next number is `first`: the steps of `next`, backwards.
+    public init(first: UInt64) {
+        func unshifted(_ value: UInt64, by count: UInt64) -> UInt64 {
+            var result = value
+            // Each round makes `count` more of the upper bits right.
+            for _ in 0..<(64 / count) { result = value ^ (result >> count) }
+            return result
+        }
+        // The factors' inverses modulo 2^64.
+        let second = unshifted(first, by: 31) &* 0x3196_42B2_D24D_8EC3
+        let third = unshifted(second, by: 27) &* 0x96DE_1B17_3F11_9089
+        state = unshifted(third, by: 30) &- 0x9E37_79B9_7F4A_7C15
+    }
 }

@@ -15,7 +15,7 @@ struct Sluice: ParsableCommand {
         subcommands: [
             RunCommand.self, StatusCommand.self, DownCommand.self, TraceCommand.self,
             ExplainCommand.self, DoctorCommand.self, LinksCommand.self,
-            LabCommand.self, SysctlCommand.self, ReplayCommand.self,
+            LabCommand.self, SysctlCommand.self, ReplayCommand.self, MirrorCommand.self,
         ])
 
     /// Parses and runs; returns the exit status.

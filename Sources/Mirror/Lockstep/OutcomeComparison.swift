@@ -1,0 +1,85 @@
+// Whether two engines did the same with a packet: the same packets out, on the same links, byte for byte.
+// The order counts among those of one link; between links the kernel has none that could be seen.
+
+import Scenario
+import Wire
+
+enum OutcomeComparison {
+    /// - Parameter injected: what the kernel was given.
+    static func agree(_ kernel: Outcome, _ sluice: Outcome, injected: CasePacket) -> Bool {
+        let there = byPlace(kernel)
+        let here = byPlace(sluice)
+        guard there.keys == here.keys else { return false }
+        let identification = injected.view?.identification
+        return there.allSatisfy { place, packets in
+            let others = here[place] ?? []
+            return packets.count == others.count
+                && zip(packets, others).allSatisfy {
+                    agree($0, $1, injected: identification)
+                }
+        }
+    }
+
+    private static func byPlace(_ outcome: Outcome) -> [Emission.Place: [Emission]] {
+        Dictionary(grouping: outcome.emissions, by: \.place)
+    }
+
+    /// A packet that a node makes itself has an identification that nobody can foretell, and a header
+    /// checksum that follows from it; each must be right for itself.
+    private static func agree(_ kernel: Emission, _ sluice: Emission, injected: UInt16?) -> Bool {
+        if kernel.bytes == sluice.bytes { return true }
+        guard let there = kernel.view, let here = sluice.view,
+            there.identification != injected, here.identification != injected,
+            kernel.hasRightHeaderChecksum, sluice.hasRightHeaderChecksum
+        else { return false }
+        return kernel.withoutIdentification == sluice.withoutIdentification
+    }
+}
+
+extension Emission {
+    var networkOffset: Int {
+        switch place {
+        case .wire: 14
+        case .delivered: 0
+        }
+    }
+
+    var view: PacketView? { bytes.view(networkOffset: networkOffset) }
+
+    fileprivate var hasRightHeaderChecksum: Bool {
+        guard let view else { return false }
+        return bytes.withRawSpan { span in
+            var sum = InternetChecksum()
+            sum.add(span, networkOffset..<(networkOffset + view.headerLength))
+            return sum.folded == 0xFFFF
+        }
+    }
+
+    fileprivate var withoutIdentification: [UInt8] {
+        var copy = bytes
+        for field in [4, 5, 10, 11] { copy[networkOffset + field] = 0 }
+        return copy
+    }
+}
+
+extension CasePacket {
+    var networkOffset: Int {
+        switch origin {
+        case .wire: 14
+        case .node: 0
+        }
+    }
+
+    var view: PacketView? { bytes.view(networkOffset: networkOffset) }
+}
+
+extension [UInt8] {
+    func view(networkOffset: Int) -> PacketView? {
+        withRawSpan { span in
+            guard span.byteCount >= networkOffset,
+                case .packet(let view) = PacketView.parse(span, networkOffset: networkOffset)
+            else { return nil }
+            return view
+        }
+    }
+}

@@ -1,0 +1,243 @@
+// Sluice beside a kernel that has chosen already. Where rules match at random or a free port is looked for,
+// no two engines agree by themselves; what can be asked of Sluice is that it could have chosen the same.
+//
+// So its random sources are set, before each packet, to values with which it does what the kernel did: found
+// by dry runs for rules (which of them matched is known from the kernel's counters), and computed backwards
+// for ports. If there are none, Sluice keeps its own choice, and the comparison finds the difference. From
+// there on both hold the same connections and marks, and everything else can be compared to the bit.
+
+import Dataplane
+import Hooks
+import KernelPath
+import Ruleset
+import Scenario
+import Wire
+
+final class SteeredNode {
+    /// The rules that match at random.
+    let randomRules: [RuleAddress]
+
+    private let subject: Case
+    private var node: OfflineNode
+    private let interfaces: [String: InterfaceIndex]
+    /// The lowest ports that a choice may begin from.
+    private let portBases: [UInt16]
+    private var hits: [UInt64]
+    private var spare: SeededRandom
+    private var past: [Step] = []
+
+    /// A packet with the random sources that it met: enough to live through it again.
+    private struct Step {
+        var packet: CasePacket
+        var rules: SeededRandom
+        var ports: SeededRandom
+    }
+
+    init(_ subject: Case) throws {
+        self.subject = subject
+        node = try OfflineNode(subject)
+        let rules = RandomChoices(subject.rules)
+        randomRules = rules.randomRules
+        portBases = rules.portBases
+        hits = Array(repeating: 0, count: randomRules.count)
+        spare = SeededRandom(seed: subject.seed)
+        interfaces = Dictionary(
+            node.dataplane.engine.routes.interfaces.map { ("\($0.name)", $0.index) },
+            uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Injects a packet of which the kernel made `kernel`.
+    ///
+    /// - Parameter hits: what the kernel's random rules have counted, including this packet.
+    func inject(_ packet: CasePacket, after kernel: Outcome, hits: [UInt64]) throws -> Outcome {
+        let target = Target(
+            hits: zip(hits, self.hits).map { Int($0) - Int($1) }, view: kernel.firstView)
+        self.hits = hits
+        if !randomRules.isEmpty || !portBases.isEmpty { steer(packet, towards: target) }
+        let outcome = try injectAndRemember(packet)
+        if past.last?.packet.bytes == nil
+            || OutcomeComparison.agree(kernel, outcome, injected: packet)
+            || randomRules.isEmpty && portBases.isEmpty
+        {
+            return outcome
+        }
+        return try relived(kernel, packet) ?? outcome
+    }
+
+    func finish() -> FinalState { node.finish() }
+
+    /// The last packet's way, from living through everything again.
+    func traceOfLast() throws -> String {
+        var options = OfflineNode.Options()
+        options.traces = true
+        let again = try OfflineNode(subject, options: options)
+        var trace = ""
+        for step in past { trace = try Self.repeated(step, on: again).trace }
+        return trace
+    }
+
+    private func injectAndRemember(_ packet: CasePacket) throws -> Outcome {
+        let engine = node.dataplane.engine
+        let step = Step(packet: packet, rules: engine.random, ports: engine.connections.random)
+        past.append(step)
+        return try node.inject(packet)
+    }
+
+    private static func repeated(_ step: Step, on node: OfflineNode) throws -> Outcome {
+        node.dataplane.engine.random = step.rules
+        node.dataplane.engine.connections.random = step.ports
+        return try node.inject(step.packet)
+    }
+
+    // MARK: Dry runs
+
+    /// What the kernel's choices led to, as far as a dry run shows it.
+    private struct Target {
+        /// Of each random rule, for this packet.
+        var hits: [Int]
+        var view: PacketView?
+    }
+
+    private func steer(_ packet: CasePacket, towards target: Target) {
+        let engine = node.dataplane.engine
+        let before = engine.random
+        var draws = 0
+        while prediction(packet).hits != target.hits {
+            // One rule in a thousand would be found; a rule that cannot match is not looked for for long.
+            guard draws < 4000 else {
+                engine.random = before
+                break
+            }
+            draws += 1
+            engine.random = SeededRandom(seed: spare.next())
+        }
+        guard let wanted = target.view, let found = prediction(packet).view else { return }
+        steerPorts(from: found, to: wanted) { [self] in
+            prediction(packet).view.map { $0.hasPorts(of: wanted) } ?? false
+        }
+    }
+
+    /// Sets the source of port choices so that `found` becomes `wanted`, if `agrees` says that it did.
+    private func steerPorts(
+        from found: PacketView, to wanted: PacketView, agrees: () -> Bool
+    ) {
+        guard !portBases.isEmpty, !found.hasPorts(of: wanted) else { return }
+        let table = node.dataplane.engine.connections
+        let before = table.random
+        for source in portSources(from: found, to: wanted) {
+            table.random = source
+            if agrees() { return }
+        }
+        table.random = before
+    }
+
+    /// Sources of random numbers that may lead from one choice to the other.
+    private func portSources(from found: PacketView, to wanted: PacketView) -> [SeededRandom] {
+        let ends = [
+            (found.destinationPort, wanted.destinationPort), (found.sourcePort, wanted.sourcePort),
+        ]
+        let chosen =
+            wanted.transport == .icmp
+            ? [wanted.icmpIdentifier] : ends.filter { $0.0 != $0.1 }.map { $0.1.rawValue }
+        guard let first = chosen.first else { return [] }
+        return portBases.flatMap { base -> [SeededRandom] in
+            let high = spare.next() & ~0xFFFF
+            let one = SeededRandom(first: high | UInt64(first &- base))
+            guard chosen.count > 1 else { return [one] }
+            return portBases.compactMap { source(first &- base, then: chosen[1] &- $0) }
+        }
+    }
+
+    /// A source whose next two numbers end in these 16 bits each.
+    private func source(_ first: UInt16, then second: UInt16) -> SeededRandom? {
+        for high in 0..<400_000 as Range<UInt64> {
+            let source = SeededRandom(first: high << 16 | UInt64(first))
+            var ahead = source
+            _ = ahead.next()
+            if UInt16(truncatingIfNeeded: ahead.next()) == second { return source }
+        }
+        return nil
+    }
+
+    /// What would become of the packet with the random sources as they are.
+    private func prediction(_ packet: CasePacket) -> Target {
+        let record: TraceRecord
+        var frame = packet.bytes
+        let dataplane = node.dataplane
+        switch packet.origin {
+        case .wire(let link):
+            record = frame.withMutableRawSpan {
+                dataplane.explain(&$0, ingress: interfaces[link] ?? .none, now: packet.time)
+            }
+        case .node(let mark, let userID):
+            frame = [UInt8](repeating: 0, count: 12) + [8, 0] + frame
+            record = frame.withMutableRawSpan {
+                dataplane.explain(
+                    &$0, ingress: .none, mark: mark, userID: userID, now: packet.time)
+            }
+        }
+        var counts = Array(repeating: 0, count: randomRules.count)
+        for event in record.trace.events {
+            guard case .rule(let rule, .hit, _) = event.kind else { continue }
+            let address = RuleAddress(
+                table: rule.table.rawValue, chain: rule.chain, number: rule.number)
+            if let index = randomRules.firstIndex(of: address) { counts[index] += 1 }
+        }
+        return Target(hits: counts, view: record.trace.events.last?.view)
+    }
+
+    // MARK: Living through it again
+
+    /// For packets that a dry run does not foresee, the last fragment of a datagram above all: everything
+    /// is lived through again with other sources at the end. `nil` where none of them agrees.
+    private func relived(_ kernel: Outcome, _ packet: CasePacket) throws -> Outcome? {
+        guard let last = past.popLast() else { return nil }
+        var candidates: [Step] = []
+        if let wanted = kernel.firstView, !portBases.isEmpty {
+            candidates = portSources(from: packet.view ?? wanted, to: wanted).map {
+                Step(packet: last.packet, rules: last.rules, ports: $0)
+            }
+        }
+        if !randomRules.isEmpty {
+            candidates += (0..<40).map { _ in
+                Step(
+                    packet: last.packet, rules: SeededRandom(seed: spare.next()),
+                    ports: last.ports)
+            }
+        }
+        for candidate in candidates {
+            let again = try OfflineNode(subject)
+            for step in past { _ = try Self.repeated(step, on: again) }
+            let outcome = try Self.repeated(candidate, on: again)
+            guard OutcomeComparison.agree(kernel, outcome, injected: packet) else { continue }
+            node = again
+            past.append(candidate)
+            return outcome
+        }
+        past.append(last)
+        return nil
+    }
+}
+
+extension Outcome {
+    /// The first packet that is no ICMP error.
+    fileprivate var firstView: PacketView? {
+        emissions.lazy.compactMap(\.view).first { !$0.isICMPError }
+    }
+}
+
+extension PacketView {
+    fileprivate var isICMPError: Bool {
+        transport == .icmp && [3, 4, 5, 11, 12].contains(icmpType)
+    }
+
+    fileprivate func hasPorts(of other: PacketView) -> Bool {
+        guard transport == other.transport else { return false }
+        switch transport {
+        case .tcp, .udp:
+            return sourcePort == other.sourcePort && destinationPort == other.destinationPort
+        case .icmp: return icmpIdentifier == other.icmpIdentifier
+        default: return true
+        }
+    }
+}
