@@ -97,6 +97,7 @@ let package = Package(
         .target(
             name: "FrameFixture", dependencies: ["Wire"], path: "Tests/FrameFixture",
             swiftSettings: testing),
+        tests("DocsTests", []),
         tests("WireTests", ["Wire", "FrameFixture"]),
         tests("RulesetTests", ["Ruleset"], exclude: ["Fixtures"]),
         .target(

@@ -8,7 +8,7 @@ extension Case {
     /// - Parameter file: what messages call the text.
     public init(yaml text: String, file: String) throws(CaseError) {
         let document = try YAMLDocument(text, file: file)
-        guard let root = document.root else { throw CaseError(file: file, "the file is empty") }
+        let root = document.root
         let fields = try root.fields(["title", "seed", "topology", "rules", "packets"])
         guard let topology = fields["topology"] else {
             throw root.fault("expected the field topology")

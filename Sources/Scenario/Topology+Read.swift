@@ -8,7 +8,7 @@ extension Topology {
     /// - Parameter file: what messages call the text.
     public init(yaml text: String, file: String) throws(CaseError) {
         let document = try YAMLDocument(text, file: file)
-        guard let root = document.root else { throw CaseError(file: file, "the file is empty") }
+        let root = document.root
         try self.init(root)
         do { _ = try compiled() } catch {
             var fault = error

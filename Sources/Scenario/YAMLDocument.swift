@@ -10,7 +10,9 @@ final class YAMLDocument {
     private let lines: [Substring]
     /// Fields read so far, by path.
     private var scalars: [String: (mark: Mark, style: Node.Scalar.Style)] = [:]
-    private(set) var root: YAMLField?
+    private let node: Node
+    /// Made anew each time: a field holds its document.
+    var root: YAMLField { YAMLField(node: node, path: "", document: self) }
 
     init(_ text: String, file: String) throws(CaseError) {
         self.file = file
@@ -22,7 +24,7 @@ final class YAMLDocument {
             throw CaseError(file: file, "\(error)")
         }
         guard let node else { throw CaseError(file: file, "the file is empty") }
-        root = YAMLField(node: node, path: "", document: self)
+        self.node = node
     }
 
     private static func fault(_ error: YamlError, _ file: String) -> CaseError {

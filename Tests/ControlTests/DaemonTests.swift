@@ -159,6 +159,21 @@ struct DaemonTests {
         #expect(try triple.reaches())
     }
 
+    @Test(
+        "refuses a bridge whose frames pass the kernel's rules",
+        .enabled(
+            if: KernelSetting.read("/proc/sys/net/bridge/bridge-nf-call-iptables") != nil,
+            "this kernel does not know bridge-nf-call-iptables"))
+    func filteredBridge() throws {
+        let triple = try Triple("bridge")
+        try triple.run("n", "ip link add br0 type bridge")
+        try triple.run("n", "sysctl -qw net.bridge.bridge-nf-call-iptables=1")
+        let outcome = try triple.sluice("run --interface br0")
+        #expect(outcome.status == 2)
+        #expect(
+            outcome.errors.hasPrefix("sluice: bridge br0: net.bridge.bridge-nf-call-iptables is 1"))
+    }
+
     @Test("refuses to run without privileges, naming what is missing")
     func privileges() throws {
         let triple = try Triple("caps")

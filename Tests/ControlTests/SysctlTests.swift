@@ -83,6 +83,8 @@ struct SysctlTests {
                 """)
         let count = sysctl("net.netfilter.nf_conntrack_count=1", on: &settings)
         #expect(count.error.hasSuffix("sluice: it can only be read\n"))
+        let log = sysctl("net.netfilter.nf_conntrack_log_invalid=1", on: &settings)
+        #expect(log.error.hasSuffix("sluice: it can only be read\n"))
         let max = sysctl("net.netfilter.nf_conntrack_max=65537", on: &settings)
         #expect(max.error.hasSuffix("sluice: expected a number from 0 to 65536\n"))
         #expect(

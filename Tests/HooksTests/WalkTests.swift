@@ -59,6 +59,16 @@ struct WalkTests {
         #expect(here.counters(.filter, "FORWARD") == [1, 1, 1])
     }
 
+    @Test("a policy that nobody has set counts from the beginning")
+    func policyCounters() throws {
+        var here = Node { $0.add(.filter, "FORWARD", .none) }
+        here.handle(segment(client, 1, blue, 80), on: eth0)
+        var ruleset = here.ruleset
+        here.engine.rules.handOutCounters(to: &ruleset)
+        let chain = try #require(ruleset.table(.filter).chain("FORWARD"))
+        #expect(chain.counters.packets == 1)
+    }
+
     @Test("a jump comes back, a goto does not, RETURN ends a user chain")
     func chains() {
         var here = Node {

@@ -76,6 +76,20 @@ struct HostPortTests {
         #expect(hosted.probe.line() == "mark 0 user 1234\n")
     }
 
+    @Test("what a socket bound to an interface sends goes past it")
+    func bound() throws {
+        let hosted = try HostedWire()
+        try hosted.node.run(
+            "sh", "-c",
+            "echo x | socat -u - UDP4:10.9.0.1:7,so-bindtodevice=b0,setsockopt-int=1:36:41")
+        try hosted.node.run(
+            "sh", "-c", "echo x | socat -u - UDP4:10.9.0.1:7,setsockopt-int=1:36:42")
+        // The kernel's own packets have no user.
+        var line = hosted.probe.line()
+        while line == "mark 0 user none\n" { line = hosted.probe.line() }
+        #expect(line == "mark 42 user 0\n")
+    }
+
     @Test("a stopped daemon does not cut the node off: the host's packets go the kernel's way")
     func stopped() throws {
         let hosted = try HostedWire()

@@ -19,6 +19,18 @@ struct CaseTextTests {
         #expect(subject.packets[1].time == Timestamp(nanoseconds: 250_000_000))
     }
 
+    @Test("leaves nothing of the document behind")
+    func memory() throws {
+        weak var document: YAMLDocument?
+        do {
+            let read = try YAMLDocument(exampleText, file: "case.yaml")
+            _ = try Topology(
+                #require(try read.root.entries().first { $0.name == "topology" }).field)
+            document = read
+        }
+        #expect(document == nil)
+    }
+
     @Test("comes back as it was written")
     func roundTrip() throws {
         var subject = try example()
