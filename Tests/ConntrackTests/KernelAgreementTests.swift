@@ -53,6 +53,22 @@ private final class Twin {
         return complaints
     }
 
+    /// Other settings for both: every switch, and timeouts that tell which of them was taken.
+    func changeSettings(_ random: inout SeededRandom) throws {
+        for setting in ConntrackSettings.named where setting.name.contains("_tcp_") {
+            let value: UInt64 =
+                if setting.name.contains("_timeout_") {
+                    20 + random.next() % 1000
+                } else if setting.name.hasSuffix("_max_retrans") {
+                    random.next() % 5
+                } else {
+                    random.next() % 2
+                }
+            try kernel.set(setting.name, "\(value)")
+            try setting.write("\(value)", to: &table.settings)
+        }
+    }
+
     /// All entries of both, by their tuples. Their seconds are left to `step`.
     func compareAll() throws -> [String] {
         var ours: [Tuple: ConnectionRecord] = [:]
@@ -108,6 +124,8 @@ struct KernelAgreementTests {
         var heldUp = 0
         var port: UInt16 = 1000
         for number in 0..<1000 {
+            // The first of them under the default settings.
+            if number % 50 == 49 { try twin.changeSettings(&random) }
             var script = RandomConversation(port: port, random: random)
             let start = twin.now
             var complaints: [String] = []

@@ -295,6 +295,16 @@ struct DaemonTests {
                 + " 10.0.0.1:80\n")
         let status = try triple.sluice("status --json").output
         #expect(status.contains("\"used\" : 1"))
+        let name = "net.netfilter.nf_conntrack_icmp_timeout"
+        #expect(try triple.sluice("sysctl -w \(name)=70000").output == "\(name) = 70000\n")
+        #expect(try triple.sluice("sysctl -n \(name)").output == "70000\n")
+        #expect(try triple.reaches())
+        // 70000, or a little less.
+        let entries = try triple.sluice("conntrack -L -p icmp").output
+        #expect(entries.contains("icmp     1 70000 ") || entries.contains("icmp     1 69"))
+        let refused = try triple.sluice("sysctl \(name)=x")
+        #expect(refused.status == 1)
+        #expect(refused.errors.hasPrefix("sysctl: setting key \"\(name)\": Invalid argument\n"))
         let wrong = try triple.sluice("trace tcp port")
         #expect(wrong.status == 2)
         #expect(wrong.errors.contains("tcp port"))

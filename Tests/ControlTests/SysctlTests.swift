@@ -85,6 +85,9 @@ struct SysctlTests {
         #expect(count.error.hasSuffix("sluice: it can only be read\n"))
         let log = sysctl("net.netfilter.nf_conntrack_log_invalid=1", on: &settings)
         #expect(log.error.hasSuffix("sluice: it can only be read\n"))
+        let logging = "net.netfilter.nf_conntrack_log_invalid"
+        #expect(sysctl(logging, on: &settings).output == "\(logging) = 0\n")
+        #expect(sysctl("\(logging)=1", on: &settings).status == 1)
         let max = sysctl("net.netfilter.nf_conntrack_max=65537", on: &settings)
         #expect(max.error.hasSuffix("sluice: expected a number from 0 to 65536\n"))
         #expect(
