@@ -107,7 +107,7 @@ extension Daemon {
     ) throws(Refusal) -> Daemon {
         do {
             let remarks = EventQueue<String>(capacity: 64, wake: server.wake)
-            let packetLog = EventQueue<LoggedPacket>(
+            let packetLog = EventQueue<PacketLogEvent>(
                 capacity: Daemon.logCapacity, wake: server.wake)
             let engine = HookEngine(
                 rules: try CompiledRuleset(rules),
@@ -120,7 +120,15 @@ extension Daemon {
             if let lost = connections?.enter(into: engine.connections, now: now), lost > 0 {
                 remarks.offer("\(lost) of the kernel's connections were not taken over")
             }
-            engine.onLog = { packetLog.offer(LoggedPacket($0, $1)) }
+            engine.onLog = { packetLog.offer(.line(LoggedPacket($0, $1))) }
+            engine.onRuleTrace = { record, _ in packetLog.offer(.trace(record)) }
+            let groups = Set(configuration.nflog.map(\.group))
+            if !groups.isEmpty {
+                engine.onPacketLog = { [unowned engine] record, frame in
+                    guard groups.contains(record.log.group) else { return }
+                    packetLog.offer(.packet(CopiedPacket(record, frame, engine.now)))
+                }
+            }
             let dataplane = Dataplane(engine: engine, seed: configuration.seed &+ 2)
             dataplane.settings = configuration.settings
             let programs = try NodePrograms()
@@ -132,9 +140,11 @@ extension Daemon {
                 try node.adopt(name)
                 if configuration.onDeath == .closed { try node.guardAgainstForwarding(name) }
             }
+            let nflog = try NFLogFiles(configuration.nflog)
             let daemon = try Daemon(
                 configuration, rules: rules, node: Handover(node), state: state,
-                stateFile: stateFile, remarks: remarks, packetLog: packetLog, wake: server.wake)
+                stateFile: stateFile, remarks: remarks, packetLog: packetLog, nflog: nflog,
+                wake: server.wake)
             daemon.server = server
             do throws(Refusal) {
                 try daemon.takeHostPackets()

@@ -23,7 +23,8 @@ public final class Daemon: CommandHandler {
     var generation: UInt64 = 0
     let packets: PacketThread<Node>
     let remarks: EventQueue<String>
-    let packetLog: EventQueue<LoggedPacket>
+    let packetLog: EventQueue<PacketLogEvent>
+    let nflog: NFLogFiles
     let wake: WakeUp
     let startedAt = sluice_monotonic()
     /// Set once the control socket is bound.
@@ -32,7 +33,7 @@ public final class Daemon: CommandHandler {
     init(
         _ configuration: RunConfiguration, rules: Ruleset, node: Handover<Node>,
         state: NodeState, stateFile: NodeStateFile, remarks: EventQueue<String>,
-        packetLog: EventQueue<LoggedPacket>, wake: WakeUp
+        packetLog: EventQueue<PacketLogEvent>, nflog: NFLogFiles, wake: WakeUp
     ) throws(SystemError) {
         self.configuration = configuration
         self.rules = rules
@@ -40,6 +41,7 @@ public final class Daemon: CommandHandler {
         self.stateFile = stateFile
         self.remarks = remarks
         self.packetLog = packetLog
+        self.nflog = nflog
         self.wake = wake
         packets = try PacketThread(node, cpu: Self.packetCPU())
     }
@@ -57,6 +59,7 @@ public final class Daemon: CommandHandler {
         switch request.command {
         case "status": return status(request)
         case "sysctl": return sysctl(request)
+        case "recent": return recent(request)
         case "trace": return trace(request)
         case "explain": return explain(request)
         case "down":

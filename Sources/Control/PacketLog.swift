@@ -1,9 +1,12 @@
-// What LOG rules log: a line each on the daemon's standard error, in the kernel's format. The packet
-// thread copies the packet's beginning and goes on; the control thread finds the words.
+// What rules log. LOG and TRACE: lines on the daemon's standard error. NFLOG: captures, a file for each group.
+// The packet thread copies and goes on; the control thread finds the words and writes.
 
+import CLinux
 import Explain
 import Glibc
 import Hooks
+import PacketIO
+import Ruleset
 import Wire
 
 /// A packet that met a LOG rule, as it was then.
@@ -23,16 +26,90 @@ struct LoggedPacket: Sendable {
     var line: String { bytes.withRawSpan { record.line($0) } }
 }
 
+/// A packet that met an NFLOG rule, as it was then.
+struct CopiedPacket: Sendable {
+    var group: UInt16
+    var time: Timestamp
+    /// From the IP header on; as much as the rule asks for.
+    var bytes: [UInt8]
+
+    init(_ record: NFLogRecord, _ frame: RawSpan, _ now: Timestamp) {
+        group = record.log.group
+        time = now
+        let view = record.packet.view
+        // A size of 0 is all of it, as for the kernel.
+        let size = record.log.size.flatMap { $0 == 0 ? nil : Int($0) } ?? view.totalLength
+        let end =
+            view.networkOffset + min(size, view.totalLength, frame.byteCount - view.networkOffset)
+        bytes = (view.networkOffset..<end).map { frame.u8($0) }
+    }
+}
+
+/// What waits for the control thread, in the order in which it happened.
+enum PacketLogEvent: Sendable {
+    case line(LoggedPacket)
+    case trace(RuleTrace)
+    case packet(CopiedPacket)
+}
+
+/// The captures of `--nflog`.
+final class NFLogFiles {
+    private var writers: [UInt16: CaptureWriter] = [:]
+
+    init(_ files: [(group: UInt16, file: String)]) throws(CaptureError) {
+        for (group, file) in files {
+            writers[group] = try CaptureWriter(path: file, content: .ip)
+        }
+    }
+
+    func write(_ packet: CopiedPacket, sinceEpoch offset: UInt64) {
+        packet.bytes.withRawSpan {
+            writers[packet.group]?.write(
+                $0, time: Timestamp(nanoseconds: packet.time.nanoseconds &+ offset))
+        }
+    }
+
+    /// The groups whose files the disk would not take.
+    func flush() -> [UInt16] { writers.filter { !$0.value.flush() }.map(\.key).sorted() }
+}
+
 extension Daemon {
-    /// Lines that wait for the control thread; more are counted and said to be lost.
+    /// What waits for the control thread; more is counted and said to be lost.
     static let logCapacity = 4096
 
     func printLog() {
-        let (packets, lost) = packetLog.take(limit: Self.logCapacity)
-        guard !packets.isEmpty || lost > 0 else { return }
+        let (events, lost) = packetLog.take(limit: Self.logCapacity)
+        guard !events.isEmpty || lost > 0 else { return }
         var text = ""
-        for packet in packets { text += packet.line + "\n" }
-        if lost > 0 { text += "sluice: \(lost) lines of LOG rules lost\n" }
+        var copied = false
+        let offset = sluice_realtime() &- sluice_monotonic()
+        for event in events {
+            switch event {
+            case .line(let packet): text += packet.line + "\n"
+            case .trace(let trace): text += lines(trace)
+            case .packet(let packet):
+                nflog.write(packet, sinceEpoch: offset)
+                copied = true
+            }
+        }
+        if lost > 0 { text += "sluice: \(lost) packets of LOG, NFLOG and TRACE rules lost\n" }
+        if copied {
+            for group in nflog.flush() { text += "sluice: the capture of group \(group) failed\n" }
+        }
         Descriptor.writeAll(Array(text.utf8), to: STDERR_FILENO)
+    }
+
+    /// The packet's flow and identification tell it from others.
+    private func lines(_ trace: RuleTrace) -> String {
+        let view = trace.packet.view
+        let identity =
+            (view.source.rawValue ^ view.destination.rawValue &* 0x9E37_79B9)
+            ^ UInt32(view.identification) << 16
+        let resolver = SystemNameResolver()
+        return trace.lines(identity: identity) { reference in
+            rules.table(reference.table).chain(reference.chain)?.rules
+                .first { $0.id == reference.id }?
+                .saved(chain: reference.chain, counters: false, resolver: resolver)
+        }
     }
 }

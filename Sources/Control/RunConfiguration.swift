@@ -12,6 +12,8 @@ public struct RunConfiguration: Sendable {
     public var networkNamespace: String?
     public var onDeath = OnDeath.open
     public var takesOver = false
+    /// `--nflog GROUP=FILE`: captures of what NFLOG rules copy.
+    public var nflog: [(group: UInt16, file: String)] = []
     public var settings = NodeSettings()
     /// The settings that `--set` named: the others of `net.ipv4` begin as the kernel has them.
     public var named: Set<String> = []

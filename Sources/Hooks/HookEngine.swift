@@ -31,6 +31,9 @@ public final class HookEngine {
     public var random: SeededRandom
     /// Receives what LOG rules log; called on the packet path, so it copies and returns.
     public var onLog: ((LogRecord, RawSpan) -> Void)?
+    /// Receives what NFLOG rules log, and what TRACE rules ask to be told; under the same terms.
+    public var onPacketLog: ((NFLogRecord, RawSpan) -> Void)?
+    public var onRuleTrace: ((RuleTrace, RawSpan) -> Void)?
     /// Tells the sender of a packet, which itself goes on, of a better gateway (ICMP redirect). Called in the
     /// middle of that packet's walk, with the packet as it is before FORWARD; it may call `send`.
     public var onRedirect: ((IPv4Address, RawSpan, Packet) -> Void)?
@@ -123,12 +126,14 @@ public final class HookEngine {
     public func explain(
         _ bytes: inout MutableRawSpan, _ packet: inout Packet, ofNode: Bool, now: Timestamp
     ) -> (Disposition, Trace) {
-        let saved = (random, onLog, onRedirect)
+        let saved = (random, onLog, onRedirect, onPacketLog, onRuleTrace)
         counting = false
         onLog = nil
+        onPacketLog = nil
+        onRuleTrace = nil
         onRedirect = nil
         defer {
-            (random, onLog, onRedirect) = saved
+            (random, onLog, onRedirect, onPacketLog, onRuleTrace) = saved
             counting = true
         }
         var trace = Trace()

@@ -29,6 +29,8 @@ public struct Packet: Sendable {
     public var tracked: Tracked
     /// The CT rule it met, an index into `CompiledRuleset.trackingTargets`; `nil` once it is tracked.
     var template: Int32?
+    /// A TRACE rule asked to be told of it (`skb->nf_trace`).
+    var isTraced = false
     /// In a dry run, what rules made of the connection's mark.
     var triedMark: UInt32?
     /// The largest fragment of the datagram, in bytes with its IP header; 0 if it came whole.

@@ -24,6 +24,8 @@ extension HookEngine {
         let rules = self.rules
         guard let base = rules.baseChain(table, hook) else { return .accept }
         observer.note(packet, .table(table, chain: rules.chains[base].name))
+        // For TRACE: nothing was told of this walk yet.
+        var begins = true
         var chain = base
         var position = Int(rules.chains[base].firstRule)
         // Where the walk goes on after a user chain; the compiler refuses deeper nesting.
@@ -34,6 +36,11 @@ extension HookEngine {
                     (chain, position) = caller
                     observer.note(packet, .returned(toChain: rules.chains[chain].name))
                     continue
+                }
+                if packet.isTraced {
+                    let chain = rules.chains[base]
+                    let policy = RuleTrace.Kind.policy(table, chain: chain.name, chain.policy)
+                    tell(policy, &begins, packet, bytes.bytes)
                 }
                 return applyPolicy(of: base, table, packet, &observer)
             }
@@ -46,6 +53,13 @@ extension HookEngine {
             position &+= 1
             guard miss.isHit else { continue }
             count(ruleAt: index, of: rules, packet)
+            if case .trace = rules.rules[index].target { packet.isTraced = true }
+            if packet.isTraced {
+                traced(
+                    reference(table, chain, index), rules.rules[index].target, rules, &begins,
+                    packet,
+                    bytes.bytes)
+            }
             switch rules.rules[index].target {
             case .none: break
             case .accept: return .accept
@@ -71,6 +85,11 @@ extension HookEngine {
             case .rejectICMP(let code):
                 return .answer(.icmp(type: 3, code: code, information: 0))
             case .rejectReset: return .answer(.tcpReset)
+            case .trace: observer.note(packet, .logged)
+            case .nflog(let index):
+                onPacketLog?(
+                    NFLogRecord(log: rules.packetLogs[Int(index)], packet: packet), bytes.bytes)
+                observer.note(packet, .logged)
             case .connmark(let index):
                 apply(rules.connmarks[Int(index)], &packet, &observer)
             case .tracking(let index): apply(tracking: Int(index), &packet, &observer)

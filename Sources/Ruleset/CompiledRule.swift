@@ -102,6 +102,9 @@ public enum CompiledTarget: Sendable {
     case log(Int32)
     case mangle(MangleTarget)
     case netmap(IPv4Network)
+    /// An index into `CompiledRuleset.packetLogs`.
+    case nflog(Int32)
+    case trace
     /// An index into `CompiledRuleset.connmarks`.
     case connmark(Int32)
     /// An index into `CompiledRuleset.trackingTargets`.

@@ -77,6 +77,7 @@ struct CompilerPools {
     var statelessMatches: [StatelessMatch] = []
     var translations: [NATTarget] = []
     var logs: [LogTarget] = []
+    var packetLogs: [NFLogTarget] = []
     var connmarks: [ConnmarkTarget] = []
     var trackingTargets: [CTTarget] = []
     var stateful = CompiledStateful()
@@ -281,6 +282,10 @@ extension CompilerPools {
         case .netmap(let network):
             needsTracking = true
             return .netmap(network)
+        case .nflog(let log):
+            packetLogs.append(log)
+            return .nflog(Int32(packetLogs.count - 1))
+        case .trace: return .trace
         case .connmark(let connmark):
             needsTracking = true
             connmarks.append(connmark)

@@ -24,6 +24,7 @@ public final class CompiledRuleset {
     public let statelessMatches: [StatelessMatch]
     public let translations: [NATTarget]
     public let logs: [LogTarget]
+    public let packetLogs: [NFLogTarget]
     public let connmarks: [ConnmarkTarget]
     public let trackingTargets: [CTTarget]
     public let stateful: CompiledStateful
@@ -57,6 +58,7 @@ public final class CompiledRuleset {
         statelessMatches = pools.statelessMatches
         translations = pools.translations
         logs = pools.logs
+        packetLogs = pools.packetLogs
         connmarks = pools.connmarks
         trackingTargets = pools.trackingTargets
         stateful = pools.stateful

@@ -193,3 +193,21 @@ public struct ConnlimitMatch: Hashable, Sendable {
         self.ofDestination = ofDestination
     }
 }
+
+/// `NFLOG`.
+public struct NFLogTarget: Hashable, Sendable {
+    public var group: UInt16
+    public var prefix: String
+    /// Bytes of the packet; `nil` for all of it.
+    public var size: UInt32?
+    /// Packets that wait for one another on their way to a reader.
+    public var threshold: UInt16
+
+    public init(group: UInt16 = 0, prefix: String = "", size: UInt32? = nil, threshold: UInt16 = 0)
+    {
+        self.group = group
+        self.prefix = prefix
+        self.size = size
+        self.threshold = threshold
+    }
+}

@@ -19,6 +19,8 @@ public enum Target: Hashable, Sendable {
     case log(LogTarget)
     case mangle(MangleTarget)
     case connmark(ConnmarkTarget)
+    case nflog(NFLogTarget)
+    case trace
     case ct(CTTarget)
     case notrack
     /// Onto this network, host by host.

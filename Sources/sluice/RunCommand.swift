@@ -31,6 +31,11 @@ struct RunCommand: ParsableCommand {
             """,
             valueName: "name=value"))
     var settings: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "A capture file for what NFLOG rules copy to a group; may be repeated.",
+            valueName: "group=file"))
+    var nflog: [String] = []
     @Option(help: ArgumentHelp("How many connections the table holds.", valueName: "count"))
     var capacity = 65_536
     @Option(
@@ -47,6 +52,13 @@ struct RunCommand: ParsableCommand {
         }
         configuration.onDeath = choice
         configuration.takesOver = takeOver
+        for word in nflog {
+            let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
+            guard parts.count == 2, let group = UInt16(parts[0]) else {
+                throw Refusal("--nflog \(word): expected GROUP=FILE, the group from 0 to 65535")
+            }
+            configuration.nflog.append((group, parts[1]))
+        }
         guard (1...16_000_000).contains(capacity) else {
             throw Refusal("--capacity \(capacity): expected a number from 1 to 16000000")
         }

@@ -15,7 +15,8 @@ struct Sluice: ParsableCommand {
         subcommands: [
             RunCommand.self, StatusCommand.self, DownCommand.self, TraceCommand.self,
             ExplainCommand.self, DoctorCommand.self, LinksCommand.self,
-            LabCommand.self, SysctlCommand.self, ReplayCommand.self, MirrorCommand.self,
+            LabCommand.self, SysctlCommand.self, RecentCommand.self, ReplayCommand.self,
+            MirrorCommand.self,
         ])
 
     /// Parses and runs; returns the exit status.

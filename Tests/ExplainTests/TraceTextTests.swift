@@ -113,4 +113,41 @@ struct LogTextTests {
                     + "PROTO=TCP SPT=40000 DPT=80 SEQ=100 ACK=0 WINDOW=28672 RES=0x00 SYN URGP=0 "
             ])
     }
+
+    @Test("TRACE tells which rules a packet matches from there on, in the words of xtables-monitor")
+    func ruleTrace() {
+        var here = Node {
+            $0.add(.raw, "PREROUTING", .none)
+            $0.add(.raw, "PREROUTING", .trace)
+            $0.add(.filter, "own", matches: [port(81)], .drop)
+            $0.add(.filter, "own", .return)
+            $0.add(.filter, "FORWARD", .jump("own"))
+            $0.add(.filter, "FORWARD", .accept)
+        }
+        var text = ""
+        let rules = here.ruleset
+        here.engine.onRuleTrace = { trace, _ in
+            text += trace.lines(identity: 0xAB) { reference in
+                rules.table(reference.table).chain(reference.chain)?.rules
+                    .first { $0.id == reference.id }?
+                    .saved(chain: reference.chain, counters: false, resolver: NumericResolver())
+            }
+        }
+        here.handle(segment(client, 40000, blue, 80), on: eth0)
+        let head = "SRC=192.0.2.2 DST=10.0.0.1 LEN=40 TOS=0x0 TTL="
+        let tail = " ID=0 DF SPORT=40000 DPORT=80 "
+        #expect(
+            text.split(separator: "\n").map(String.init) == [
+                "PACKET: 2 000000ab IN=eth0 \(head)64\(tail)",
+                " TRACE: 2 000000ab raw:PREROUTING:rule:0x2:CONTINUE  -4 -t raw -A PREROUTING -j TRACE",
+                " TRACE: 2 000000ab raw:PREROUTING:policy:ACCEPT ",
+                "PACKET: 2 000000ab IN=eth0 OUT=br0 \(head)63\(tail)",
+                " TRACE: 2 000000ab filter:FORWARD:rule:0x1:JUMP:own  -4 -t filter -A FORWARD -j own",
+                " TRACE: 2 000000ab filter:own:rule:0x2:RETURN  -4 -t filter -A own -j RETURN",
+                " TRACE: 2 000000ab filter:FORWARD:rule:0x2:ACCEPT  -4 -t filter -A FORWARD -j ACCEPT",
+            ])
+        text = ""
+        here.handle(segment(client, 40000, blue, 80), on: eth0, dryRun: true)
+        #expect(text.isEmpty)
+    }
 }

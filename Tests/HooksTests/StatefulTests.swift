@@ -427,4 +427,22 @@ struct StatefulTests {
         #expect(opens(5, at: 60))
         #expect(!opens(6, at: 70))
     }
+
+    // MARK: NFLOG
+
+    @Test("NFLOG hands the packet over as it is then, and lets it go on")
+    func nflog() {
+        var here = Node {
+            $0.add(.mangle, "FORWARD", .nflog(NFLogTarget(group: 7, prefix: "x", size: 20)))
+            $0.add(.filter, "FORWARD", .drop)
+        }
+        var seen: [(UInt16, UInt8)] = []
+        here.engine.onPacketLog = { record, bytes in
+            seen.append((record.log.group, bytes.u8(record.packet.view.networkOffset + 8)))
+        }
+        #expect(
+            here.handle(segment(client, 1, blue, 80), on: eth0).disposition == .drop(.rule))
+        here.handle(segment(client, 1, blue, 80), on: eth0, dryRun: true)
+        #expect(seen.count == 1 && seen.first?.0 == 7 && seen.first?.1 == 63)
+    }
 }

@@ -26,7 +26,7 @@ struct RefusalTests {
 
     @Test(
         "an unsupported target is refused by name",
-        arguments: ["NFLOG", "TPROXY", "TEE", "QUEUE", "TRACE"])
+        arguments: ["TPROXY", "TEE", "QUEUE"])
     func unsupportedTarget(_ name: String) {
         var engine = Engine()
         let outcome = engine.iptables("-t mangle -A PREROUTING -j \(name)")

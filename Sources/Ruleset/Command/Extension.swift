@@ -157,6 +157,7 @@ enum ExtensionTable {
         TTLTargetParser.self, TOSTargetParser.self, DSCPTargetParser.self,
         ChecksumTargetParser.self, ClassifyParser.self, TCPMSSParser.self,
         ConnmarkTargetParser.self, CTParser.self, NotrackParser.self, NetmapParser.self,
+        NFLogParser.self, TraceParser.self,
     ]
 
     static func match(_ name: String) -> (any MatchParser.Type)? {
@@ -176,9 +177,9 @@ enum ExtensionTable {
     /// take the name.
     static let foreignTargets: Set<String> = [
         "AUDIT", "CLUSTERIP", "CONNSECMARK", "ECN", "HL", "HMARK", "IDLETIMER",
-        "LED", "NFLOG", "NFQUEUE", "QUEUE",
+        "LED", "NFQUEUE", "QUEUE",
         "RATEEST", "SECMARK", "SET", "SYNPROXY", "TCPOPTSTRIP", "TEE", "TPROXY",
-        "TRACE", "ULOG",
+        "ULOG",
     ]
 
     /// Whether a chain of that name could not be told from a target.

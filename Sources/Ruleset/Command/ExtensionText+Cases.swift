@@ -41,6 +41,8 @@ extension Target {
         case .log(let value): value
         case .mangle(let value): value.text
         case .connmark(let value): value
+        case .nflog(let value): value
+        case .trace: TraceTargetText()
         case .ct(let value): value
         case .notrack: NotrackText()
         case .netmap(let network): NetmapText(network: network)
