@@ -29,9 +29,8 @@ struct Connection {
     /// `acct` and `timestamp` were on when it began.
     var isCounted = false
     var isTimed = false
-    /// Somebody listened, or `events` was 1, when it began: what happens to it is told.
-    var isReported = false
-    /// The events that are reported of it (`CT --ctevents`).
+    /// The events that are told of it: all, or those of `CT --ctevents`, or none, as the setting `events`
+    /// said when it began.
     var reportedEvents = UInt16.max
 
     var tcp = TCPTracking()

@@ -57,8 +57,7 @@ extension ConnectionTable {
         let mask = storage[index].pendingEvents
         guard !mask.isEmpty else { return }
         storage[index].pendingEvents = []
-        guard events.isOpen, storage[index].isReported,
-            storage[index].status.contains(.confirmed),
+        guard events.isOpen, storage[index].status.contains(.confirmed),
             !storage[index].status.contains(.dying),
             mask.kernelBits & storage[index].reportedEvents != 0
         else { return }
@@ -70,9 +69,18 @@ extension ConnectionTable {
         push(ConnectionEvent(kind: isNew ? .new : .update, time: now, record: record))
     }
 
+    /// The events to be told of a connection that begins now. `wanted` is all bits where no rule chose; a
+    /// rule's choice counts although the setting says no (nf_ct_ecache_ext_add).
+    func reportedEvents(_ wanted: UInt16) -> UInt16 {
+        switch settings.events {
+        case 0: wanted == .max ? 0 : wanted
+        case 1: wanted
+        default: events.isOpen ? wanted : 0
+        }
+    }
+
     func report(_ kind: ConnectionEvent.Kind, _ index: UInt32, _ now: Timestamp) {
-        guard events.isOpen, storage[index].isReported,
-            storage[index].reportedEvents & EventMask.destroyBit != 0
+        guard events.isOpen, storage[index].reportedEvents & EventMask.destroyBit != 0
         else { return }
         var record = record(index, now)
         if storage[index].isTimed { record.stop = now }

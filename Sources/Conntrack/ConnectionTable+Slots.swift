@@ -172,13 +172,7 @@ extension ConnectionTable {
             original: tuple, generation: storage[index].generation, template: template)
         storage[index].isCounted = settings.acct
         storage[index].isTimed = settings.timestamp
-        storage[index].isReported =
-            switch settings.events {
-            // A rule's word counts whatever the setting (nf_ct_ecache_ext_add).
-            case 0: template.events != .max
-            case 1: true
-            default: events.isOpen
-            }
+        storage[index].reportedEvents = reportedEvents(template.events)
         return index
     }
 
