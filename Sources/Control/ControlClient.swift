@@ -14,9 +14,15 @@ public struct ControlClient {
         case system(SystemError)
         /// The daemon hung up before the exit status.
         case cutOff
+        /// The daemon's process is stopped (SIGSTOP, a debugger) and has been silent for seconds.
+        case stopped(process: Int32)
     }
 
     private let descriptor: Descriptor
+    private let daemon: PeerCredentials
+    /// How long a silent daemon is believed to be at work before its process is looked at. One that works
+    /// may take any time: ten thousand services are seconds of restoring.
+    private static let patience: Int32 = 2000
 
     /// Connects to the daemon of the calling thread's network namespace.
     public init(name: String = ControlProtocol.socketName) throws(Failure) {
@@ -24,6 +30,9 @@ public struct ControlClient {
         // An abstract name belongs to whoever binds it first.
         guard let peer = SystemCalls.peer(of: descriptor) else { throw .cutOff }
         guard ControlServer.mayCommand(peer) else { throw .untrusted(userID: peer.userID) }
+        daemon = peer
+        // Neither a read nor a write waits by itself: `wait` does, and looks at the daemon meanwhile.
+        _ = fcntl(descriptor.number, F_SETFL, O_NONBLOCK)
     }
 
     static func connect(to name: String) throws(Failure) -> Descriptor {
@@ -60,7 +69,7 @@ public struct ControlClient {
                 case .request, .input, .end: throw .cutOff
                 }
             }
-            if let interrupts, try interruptArrived(interrupts) {
+            if try interruptArrived(interrupts) {
                 // 128 + SIGINT, as a shell reports a command ended by Ctrl-C.
                 if interrupted { return 130 }
                 interrupted = true
@@ -89,10 +98,20 @@ public struct ControlClient {
     }
 
     /// Waits until the daemon or a signal has something to say; `true` for a signal.
-    private func interruptArrived(_ interrupts: Descriptor) throws(Failure) -> Bool {
-        var entries = [descriptor, interrupts].map { PollEntry(descriptor: $0.number) }
-        do { try poll(&entries, timeout: -1) } catch { throw .system(error) }
-        return entries[1].readable && sluice_signals_next(interrupts.number) > 0
+    private func interruptArrived(_ interrupts: Descriptor?) throws(Failure) -> Bool {
+        var entries = [PollEntry(descriptor: descriptor.number)]
+        if let interrupts { entries.append(PollEntry(descriptor: interrupts.number)) }
+        try wait(&entries)
+        guard let interrupts, entries[1].readable else { return false }
+        return sluice_signals_next(interrupts.number) > 0
+    }
+
+    /// Waits until one of the descriptors is ready, unless the daemon can never make it so.
+    private func wait(_ entries: inout [PollEntry]) throws(Failure) {
+        do { try poll(&entries, timeout: Self.patience) } catch { throw .system(error) }
+        let isReady = entries.contains { $0.readable || $0.writable || $0.hungUp }
+        guard !isReady, isStopped(daemon.processID) else { return }
+        throw .stopped(process: daemon.processID)
     }
 
     private func send(_ request: ControlRequest) throws(Failure) {
@@ -108,7 +127,11 @@ public struct ControlClient {
         while !unsent.isEmpty {
             switch descriptor.send(unsent) {
             case .bytes(let count): unsent = unsent.dropFirst(count)
-            case .wouldBlock: continue
+            case .wouldBlock:
+                var room = [
+                    PollEntry(descriptor: descriptor.number, wantsRead: false, wantsWrite: true)
+                ]
+                try wait(&room)
             // The daemon may have answered already (too many clients): read that first.
             case .endOfFile, .failed: return
             }

@@ -20,6 +20,9 @@ extension ControlClient.Failure {
             "the control socket of this network namespace belongs to user \(user), who is not trusted"
         case .system(let error): error.description
         case .cutOff: "the daemon hung up before the command was finished"
+        case .stopped(let process):
+            "the daemon does not answer, its process \(process) is stopped;"
+                + " 'kill -CONT \(process)' lets it go on, and this command with it"
         }
     }
 }

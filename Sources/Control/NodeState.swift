@@ -97,12 +97,24 @@ public struct NodeStateFile: Sendable {
 /// When a process began, in clock ticks since boot (proc(5), field 22); `nil` where there is none, or
 /// only what its parent has yet to wait for.
 public func processStart(_ process: Int32) -> UInt64? {
+    // A zombie has given everything back; only its parent has not looked yet.
+    guard let fields = processFields(process), fields.count > 19, fields[0] != "Z" else {
+        return nil
+    }
+    return UInt64(fields[19])
+}
+
+/// Whether a process was stopped by a signal or a debugger: it does nothing until it is continued.
+func isStopped(_ process: Int32) -> Bool {
+    guard let state = processFields(process)?.first else { return false }
+    return state == "T" || state == "t"
+}
+
+/// The fields of /proc/PROCESS/stat from its state (field 3) on.
+private func processFields(_ process: Int32) -> [Substring]? {
     guard let bytes = try? TextFile.read("/proc/\(process)/stat") else { return nil }
     let text = String(decoding: bytes, as: UTF8.self)
     // The name in parentheses may hold anything; fields are counted from behind it.
     guard let close = text.lastIndex(of: ")") else { return nil }
-    let fields = text[text.index(after: close)...].split(separator: " ")
-    // A zombie has given everything back; only its parent has not looked yet.
-    guard fields.count > 19, fields[0] != "Z" else { return nil }
-    return UInt64(fields[19])
+    return text[text.index(after: close)...].split(separator: " ")
 }

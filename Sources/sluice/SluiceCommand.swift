@@ -12,6 +12,7 @@ struct Sluice: ParsableCommand {
             sluice iptables, sluice iptables-save, sluice iptables-restore and sluice conntrack take \
             the arguments of the commands they are named after.
             """,
+        version: "sluice 0.1.0-dev",
         subcommands: [
             RunCommand.self, StatusCommand.self, DownCommand.self, TraceCommand.self,
             ExplainCommand.self, DoctorCommand.self, LinksCommand.self,

@@ -328,6 +328,33 @@ struct DaemonTests {
                 == "-P FORWARD ACCEPT\n-A FORWARD -p udp -j DROP\n")
     }
 
+    @Test("has a version")
+    func version() throws {
+        let outcome = try Command([try #require(binary), "--version"]).run()
+        #expect(outcome.status == 0 && outcome.output == "sluice 0.1.0-dev\n")
+    }
+
+    @Test("that is stopped is told from one that works: commands end and say so")
+    func stopped() throws {
+        let triple = try Triple("stopped")
+        let daemon = try triple.start()
+        kill(daemon.pid, SIGSTOP)
+        let expected =
+            "the daemon does not answer, its process \(daemon.pid) is stopped;"
+            + " 'kill -CONT \(daemon.pid)' lets it go on, and this command with it\n"
+        let listed = try triple.sluice("conntrack -L")
+        #expect(listed.status == 1)
+        #expect(listed.errors == "conntrack: \(expected)")
+        #expect(try triple.sluice("status").errors == "sluice: \(expected)")
+        // More than the socket holds: not even all of the request is taken.
+        let rules = "*filter\n" + String(repeating: "# nothing\n", count: 500_000) + "COMMIT\n"
+        let restored = try triple.sluice("iptables-restore", input: rules)
+        #expect(restored.status == 4)
+        #expect(restored.errors == "iptables-restore: \(expected)")
+        kill(daemon.pid, SIGCONT)
+        #expect(try triple.sluice("conntrack -C").output == "0\n")
+    }
+
     @Test("an interface that vanishes is said so; the others go on")
     func vanishes() throws {
         let triple = try Triple("vanish")
