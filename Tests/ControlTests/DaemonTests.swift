@@ -36,6 +36,8 @@ private final class Triple {
         for host in ["c", "n", "s"] {
             try Command(["ip", "netns", "add", "\(prefix)-\(host)"]).check()
         }
+        // Whose addresses are tentative for a while.
+        try run("n", "sysctl -qw net.ipv6.conf.default.disable_ipv6=1")
         for (host, link, subnet) in [("c", "c0", 1), ("s", "s0", 2)] {
             try run("n", "ip link add \(link) type veth peer name eth0 netns \(prefix)-\(host)")
             try run("n", "ip addr add 10.\(subnet).0.1/24 dev \(link)")
@@ -46,6 +48,10 @@ private final class Triple {
         }
         try run("n", "ip link set lo up")
         try run("n", "sysctl -qw net.ipv4.ip_forward=1")
+        // The kernel notices a carrier once a second.
+        for link in ["c0", "s0"] {
+            while try !run("n", "ip link show \(link)").contains("state UP") {}
+        }
     }
 
     deinit {
