@@ -60,6 +60,10 @@ extension ConnectionTable {
             var quoted = PacketView.parseQuoted(
                 bytes.bytes.extracting(first: limit), networkOffset: body)
         else { return .refused }
+        // The ports alone tell the connection, but they are not translated without what follows them.
+        if quoted.transport == .tcp || quoted.transport == .udp, quoted.transportLength < 8 {
+            return .refused
+        }
         // The quoted TCP checksum is corrected only where the whole header is quoted.
         if quoted.transport == .tcp, quoted.transportLength < 20 {
             quoted.totalLength = min(quoted.totalLength, quoted.headerLength &+ 16)

@@ -21,11 +21,15 @@ extension Dataplane {
             guard carried.origin != .node, about.mayDrawReset(bytes) else { return forbid() }
             sendReset(about: bytes, carried)
         case .icmp(let type, let code, let information):
+            guard isRouteErrorWithinRate(reason, carried) else {
+                counters.answersLimited &+= 1
+                return
+            }
             guard carried.origin != .node, about.mayDrawError(bytes),
                 reason != .rejected || about.mayBeRejected(bytes)
             else { return forbid() }
             let error = ICMPError(type: type, code: code, rest: information)
-            guard isWithinRate(error, reason, carried) else {
+            guard isWithinRate(error, carried) else {
                 counters.answersLimited &+= 1
                 return
             }
@@ -35,17 +39,20 @@ extension Dataplane {
 
     private func forbid() { counters.answersForbidden &+= 1 }
 
-    private func isWithinRate(
-        _ error: ICMPError, _ reason: DropReason, _ carried: Carried
-    ) -> Bool {
+    /// A packet without a route takes its token before anybody asks whether it may be answered: a later
+    /// fragment takes one for nothing (`ip_error`).
+    private func isRouteErrorWithinRate(_ reason: DropReason, _ carried: Carried) -> Bool {
+        let sender = carried.packet.view.source
+        guard reason == .noRoute || reason == .prohibitedRoute, carried.origin == .interface,
+            engine.routes.addressType(sender) != .local
+        else { return true }
+        return limiter.allowsRouteError(to: sender, now: carried.time)
+    }
+
+    private func isWithinRate(_ error: ICMPError, _ carried: Carried) -> Bool {
         let sender = carried.packet.view.source
         // Over the loopback interface there is no limit (icmpv4_xrlim_allow).
         if engine.routes.addressType(sender) == .local { return true }
-        if reason == .noRoute || reason == .prohibitedRoute,
-            !limiter.allowsRouteError(to: sender, now: carried.time)
-        {
-            return false
-        }
         return limiter.allows(error, to: sender, now: carried.time, random: &random)
     }
 
@@ -80,7 +87,7 @@ extension Dataplane {
         let header = AnswerHeader(
             source: source, timeToLive: defaultTimeToLive,
             identification: UInt16(truncatingIfNeeded: random.next()), mtu: back.mtu)
-        sendOwn(carried) { out in
+        sendOwn(carried, takesSourceOfRoute: !isForNode) { out in
             AnswerBuilder.writeError(error, about: view, in: bytes, header: header, into: &out)
         }
     }
@@ -94,7 +101,10 @@ extension Dataplane {
     }
 
     /// Writes a packet of the node's own and walks it through OUTPUT, related to what it answers.
-    private func sendOwn(_ answered: Carried, _ write: (inout MutableRawSpan) -> Int?) {
+    private func sendOwn(
+        _ answered: Carried, takesSourceOfRoute: Bool = false,
+        _ write: (inout MutableRawSpan) -> Int?
+    ) {
         guard let start = arena.reserve(AnswerBuilder.largestFrame) else {
             preconditionFailure("a step leaves room for an answer")
         }
@@ -110,6 +120,7 @@ extension Dataplane {
             }
             var packet = Packet(view: view)
             packet.answers = answered.packet.tracked
+            packet.takesSourceOfRoute = takesSourceOfRoute
             counters.node.received &+= 1
             var own = Carried(packet, origin: .node, time: answered.time)
             walk(&out, &own)

@@ -81,7 +81,9 @@ extension LogRecord {
         var view = quoted
         let available = quoted.transportLength
         view.totalLength = Int(bytes.u16(quoted.networkOffset + 2))
-        if view.transport == .tcp, available < 20 { view.transport = .truncated }
+        let isCut =
+            view.transport == .tcp && available < 20 || view.transport == .udp && available < 8
+        if isCut { view.transport = .truncated }
         guard view.transport == .truncated else { return network(view, bytes) }
         view.transport = .fragment
         return network(view, bytes) + "INCOMPLETE [\(available) bytes] "

@@ -52,13 +52,13 @@ extension HookEngine {
         observer.note(packet, .connectionMarkChanged(from: old, to: mark))
     }
 
-    /// The first CT rule that a packet meets counts; none does for a packet that came back over the
-    /// loopback, or that answers a tracked one.
+    /// The first CT rule that a packet meets counts; none does for one that tracking has placed already:
+    /// it came back over the loopback and was not INVALID, or it answers a tracked one.
     func apply<O: WalkObserver>(
         tracking index: Int, _ packet: inout Packet, _ observer: inout O
     ) {
-        guard packet.template == nil, packet.tracked.state != .untracked, !packet.isLoopedBack,
-            packet.answers?.connection == nil
+        guard packet.template == nil, packet.tracked.state != .untracked,
+            packet.tracked.connection == nil
         else { return }
         let target = rules.trackingTargets[index]
         if target.notrack {

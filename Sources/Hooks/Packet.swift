@@ -38,6 +38,8 @@ public struct Packet: Sendable {
     /// For an error the node sends itself: the packet that it answers. Conntrack attaches the error
     /// to that packet's connection even if it was never confirmed (nf_ct_attach).
     public var answers: Tracked?
+    /// Its source is the address that its route preferred: it is routed as from nobody (`icmp_send`).
+    public var takesSourceOfRoute = false
     /// It went out of the node and came back over the loopback interface.
     var isLoopedBack = false
     /// INPUT changed its source: where it came from was judged by the address it had before.

@@ -16,18 +16,18 @@ extension HookEngine {
     private func output<O: WalkObserver>(
         _ bytes: inout MutableRawSpan, _ packet: inout Packet, _ observer: inout O
     ) -> Disposition {
-        var decision = routes.route(output: query(packet))
+        var question = query(packet)
+        if packet.takesSourceOfRoute { question.source = .any }
+        var decision = routes.route(output: question)
         observer.note(packet, .routed(decision))
         guard decision.leadsSomewhere else { return .drop(.noRoute) }
         // Every OUTPUT chain sees the interface of this first decision, POSTROUTING the last one's.
         setEgress(decision, &packet)
         observer.note(packet, .hook(.output))
+        let answered = packet.answers.flatMap { $0.connection == nil ? nil : $0 }
+        if let answered { attach(answered, &packet, &observer) }
         if let end = filter(.raw, .output, &bytes, &packet, &observer) { return end }
-        if let answered = packet.answers, answered.connection != nil {
-            attach(answered, &packet, &observer)
-        } else if let end = track(bytes.bytes, &packet, &observer) {
-            return end
-        }
+        if answered == nil, let end = track(bytes.bytes, &packet, &observer) { return end }
         let before = RouteInputs(packet)
         if let end = filter(.mangle, .output, &bytes, &packet, &observer) { return end }
         if before != RouteInputs(packet) { decision = reroute(&packet, &observer) }
@@ -67,8 +67,8 @@ extension HookEngine {
         return decision
     }
 
-    /// An error about a packet is related to that packet's connection, seen from its other side
-    /// (`nf_conntrack_attach`).
+    /// An error about a packet is related to that packet's connection, seen from its other side, from
+    /// its making on (`nf_conntrack_attach`).
     private func attach<O: WalkObserver>(
         _ answered: Tracked, _ packet: inout Packet, _ observer: inout O
     ) {

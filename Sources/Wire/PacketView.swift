@@ -142,22 +142,29 @@ extension PacketView {
     }
 
     /// Parses a packet quoted by an ICMP error: cut short, so lengths and checksum are not judged
-    /// (RFC 792; net/netfilter/nf_conntrack_proto_icmp.c). `nil` where not even the IPv4 header and
-    /// eight bytes behind it are quoted.
+    /// (RFC 792; net/netfilter/nf_conntrack_proto_icmp.c). `nil` where not even what tells its connection
+    /// is quoted: the IPv4 header and, behind it, the ports or ICMP's header.
     @inlinable
     public static func parseQuoted(_ bytes: RawSpan, networkOffset n: Int) -> PacketView? {
         let available = bytes.byteCount &- n
         guard available >= 20 else { return nil }
         let first = bytes.u8(n)
         let headerLength = Int(first & 15) &* 4
-        guard first >> 4 == 4, headerLength >= 20, headerLength &+ 8 <= available else {
+        let `protocol` = IPProtocol(rawValue: bytes.u8(n &+ 9))
+        let needed: Int
+        switch `protocol` {
+        case .icmp: needed = 8
+        case .tcp, .udp: needed = 4
+        default: needed = 0
+        }
+        guard first >> 4 == 4, headerLength >= 20, headerLength &+ needed <= available else {
             return nil
         }
         var view = PacketView(
             networkOffset: n, headerLength: headerLength,
             totalLength: available, typeOfService: bytes.u8(n &+ 1),
             identification: bytes.u16(n &+ 4), fragmentField: bytes.u16(n &+ 6),
-            timeToLive: bytes.u8(n &+ 8), protocol: IPProtocol(rawValue: bytes.u8(n &+ 9)),
+            timeToLive: bytes.u8(n &+ 8), protocol: `protocol`,
             source: IPv4Address(rawValue: bytes.u32(n &+ 12)),
             destination: IPv4Address(rawValue: bytes.u32(n &+ 16)))
         let t = view.transportOffset

@@ -82,7 +82,7 @@ struct ProtocolTests {
         table.pass(sent, at: seconds(0))
         let stranger = Frame.udp(Flow(1, to: 2)).error(from: gateway)
         #expect(table.pass(stranger, at: seconds(0)).invalidReason == .icmpQuotesUnknown)
-        let short = sent.error(from: gateway, quoting: 24)
+        let short = sent.error(from: gateway, quoting: 23)
         #expect(table.pass(short, at: seconds(0)).invalidReason == .icmpQuotesNothing)
         let astray = sent.error(from: gateway, to: IPv4Address(10, 1, 0, 99))
         #expect(table.pass(astray, at: seconds(0)).invalidReason == .icmpQuoteMisdirected)

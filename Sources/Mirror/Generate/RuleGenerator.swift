@@ -130,9 +130,13 @@ struct RuleGenerator {
     }
 
     private mutating func match(_ site: RuleSite) -> (name: String, text: String)? {
-        // Some cannot stand here; a few tries find one that can.
-        for _ in 0..<6 {
-            let generator = choose(Self.supportedMatches)
+        // Some cannot stand here; a few tries find one that can. The protocol's own match comes first.
+        for attempt in 0..<6 {
+            let own = Self.supportedMatches.first { $0.name == site.protocol }
+            let generator =
+                if attempt == 0, let own, random.chance(40) { own } else {
+                    choose(Self.supportedMatches)
+                }
             if site.used.contains(generator.name) { continue }
             if let text = generator.make(&self, site) { return (generator.name, text) }
         }
@@ -156,8 +160,11 @@ struct RuleGenerator {
             if site.table != .nat, isNarrow { return " -j DROP" }
         default: break
         }
-        for _ in 0..<6 {
-            let generator = choose(Self.supportedTargets)
+        // What a table is for comes first: nat translates.
+        for attempt in 0..<6 {
+            let translates = attempt < 3 && site.table == .nat && tracks
+            let generator =
+                translates ? random.pick(Self.translations) : choose(Self.supportedTargets)
             if let text = generator.make(&self, site) { return " -j " + text }
         }
         return ""
@@ -169,6 +176,10 @@ struct RuleGenerator {
     }
     private static let supportedTargets = targets.filter {
         SupportedExtensions.targets.contains($0.name)
+    }
+
+    private static let translations = supportedTargets.filter {
+        ["DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"].contains($0.name)
     }
 
     private mutating func choose(_ generators: [ExtensionGenerator]) -> ExtensionGenerator {
