@@ -165,8 +165,9 @@ extension HookEngine {
         )
     }
 
-    /// A later fragment does not match; xt_tcpudp drops one at offset 8, which could overwrite the TCP
-    /// flags, and a truncated header. Of such a header nf_tables reads what is there (nft_payload.c).
+    /// To xt_tcpudp a later fragment does not match; it drops one at offset 8, which could overwrite the
+    /// TCP flags, and a truncated header. nf_tables reads what is there, be it a fragment's data
+    /// (nf_tables_core.c, nft_payload_fast_eval).
     private func evaluateWithoutHeader(
         _ ports: CompiledPorts, _ bytes: RawSpan, _ view: PacketView
     ) -> MatchResult {
@@ -174,7 +175,6 @@ extension HookEngine {
             if view.transport == .truncated { return .hotDrop }
             return ports.kind == .tcp && view.fragmentOffset == 8 ? .hotDrop : .no
         }
-        guard view.transport == .truncated else { return .no }
         return MatchResult(
             Self.holds(ports.source, at: 0, bytes, view)
                 && Self.holds(ports.destination, at: 2, bytes, view))
@@ -189,9 +189,9 @@ extension HookEngine {
         return test.value.contains(Port(bytes.u16(view.transportOffset &+ offset))) != test.inverted
     }
 
-    /// The flags of a TCP header that is cut short behind them.
+    /// The flags of a TCP header that is cut short behind them, or what stands there in a later fragment.
     private static func flagsOfCutHeader(_ bytes: RawSpan, _ view: PacketView) -> TCPFlags? {
-        guard view.transport == .truncated, view.transportLength >= 14 else { return nil }
+        guard view.transportLength >= 14 else { return nil }
         return TCPFlags(rawValue: bytes.u8(view.transportOffset &+ 13))
     }
 

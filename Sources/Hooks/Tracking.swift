@@ -17,7 +17,9 @@ extension HookEngine {
             return nil
         }
         // Once is enough, but what was INVALID on its way out is looked at again on its way in.
-        guard packet.tracked.connection == nil, packet.tracked.state != .untracked else { return nil }
+        guard packet.tracked.connection == nil, packet.tracked.state != .untracked else {
+            return nil
+        }
         let template = trackingTemplate(packet)
         packet.template = nil
         // The node's own packets are not verified (nf_checksum at LOCAL_OUT).

@@ -11,7 +11,7 @@ struct MirrorCommand: ParsableCommand {
         commandName: "mirror",
         abstract: "Compare Sluice with this machine's kernel, packet by packet. Needs root.",
         discussion: """
-            Either case files, or --topology with --rules and one --in for each capture. The kernel meets the \
+            Either case files, or --random, or --topology with --rules and one --in for each capture. The kernel meets the \
             packets in a network namespace of its own, which goes when the command ends. Exit status 0 says \
             that both did the same, 1 that they did not, 2 that they could not be asked. See \
             Docs/Mirror.md for what is compared.
@@ -22,8 +22,14 @@ struct MirrorCommand: ParsableCommand {
     @OptionGroup var node: CaseArguments
     @Option(help: ArgumentHelp("Seed of Sluice's random choices.", valueName: "number"))
     var seed: UInt64?
+    @OptionGroup var random: RandomArguments
+    @Flag(help: "Reduce a case that shows a difference to a small one that still does.")
+    var shrink = false
+    @Option(help: ArgumentHelp("Write cases that show a difference there.", valueName: "directory"))
+    var write: String?
 
     func run() throws {
+        if let count = random.count { return try runRandom(count) }
         var options = Mirror.Options()
         options.traces = true
         var diverged = false
@@ -33,9 +39,16 @@ struct MirrorCommand: ParsableCommand {
             case .divergence(let divergence):
                 diverged = true
                 print("\(name): not the same\n\(divergence.report)", terminator: "")
+                if shrink { try reduce(subject, baseName(name), divergence) }
             }
         }
         if diverged { throw ExitCode(1) }
+    }
+
+    /// A file's name without its directory and its ending.
+    private func baseName(_ path: String) -> String {
+        let file = path.split(separator: "/").last ?? ""
+        return file.hasSuffix(".yaml") ? String(file.dropLast(5)) : String(file)
     }
 
     /// All of them are read before the first is run.

@@ -78,7 +78,7 @@ struct Parties {
         }
         server = world.endpoint(target)
         flow = Flow(
-            source: client.address, sourcePort: sourcePort ?? random.pick(world.clientPorts),
+            source: client.address, sourcePort: sourcePort ?? world.clientPort(&random),
             destination: target, destinationPort: world.port(&random))
     }
 }

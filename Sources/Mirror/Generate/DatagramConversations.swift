@@ -4,7 +4,7 @@ import Wire
 
 enum UDPConversation {
     static func make(_ world: World, _ random: inout SeededRandom) -> Conversation {
-        let sourcePort = random.chance(10) ? world.port(&random) : random.pick(world.clientPorts)
+        let sourcePort = random.chance(10) ? world.port(&random) : world.clientPort(&random)
         let parties = Parties(world, &random, sourcePort: sourcePort)
         var conversation = Conversation()
         var first: Int?
@@ -54,7 +54,7 @@ enum ICMPConversation {
         let (ask, answer): (UInt8, UInt8) = random.weighted([
             (8, (8, 0)), (1, (13, 14)), (1, (15, 16)), (1, (17, 18)),
         ])
-        let identifier = UInt16(random.pick([1, 2, 700, 40_000]))
+        let identifier = random.chance(20) ? 1 : UInt16(random.number(2...65_000))
         var first: Int?
         for sequence in 0..<UInt16(random.number(1...5)) {
             let rest = UInt32(identifier) << 16 | UInt32(sequence)

@@ -27,7 +27,7 @@ struct World {
     /// Addresses that belong to nobody: rules translate them, or a route swallows them.
     var services: [IPv4Address]
     let serverPorts: [UInt16] = [80, 53, 443, 8080, 30080, 25]
-    let clientPorts: [UInt16] = [40_000, 40_001, 1023, 600, 500, 61_000]
+    let clientPorts: [UInt16] = [40_000, 40_001, 1023, 61_000]
     let marks: [UInt32] = [0x1, 0x2, 0x4000, 0xff]
     let users: [UInt32] = [0, 33, 1000]
     let typesOfService: [UInt8] = [0, 0, 0, 0x10, 0x08, 0x2e << 2, 0x20]
@@ -85,6 +85,12 @@ struct World {
 
     func port(_ random: inout SeededRandom) -> UInt16 {
         random.pick(random.chance(75) ? serverPorts : clientPorts)
+    }
+
+    /// Mostly a port of the conversation's own: where two meet behind one address, the kernel draws
+    /// another at random.
+    func clientPort(_ random: inout SeededRandom) -> UInt16 {
+        random.chance(20) ? random.pick(clientPorts) : UInt16(random.number(39_990...60_999))
     }
 
     /// The name of a link, sometimes with the `+` that stands for any ending.

@@ -21,11 +21,21 @@ public enum Mirror {
     /// - Throws: `CaseError` for a case that cannot be run, `KernelPathError` where the kernel could
     ///   not be asked or refuses the topology or the rules.
     public static func run(_ subject: Case, options: Options = Options()) throws -> Verdict {
+        var coverage = Coverage()
+        return try run(subject, options: options, coverage: &coverage)
+    }
+
+    /// The same, adding what Sluice did to `coverage`.
+    public static func run(
+        _ subject: Case, options: Options = Options(), coverage: inout Coverage
+    ) throws -> Verdict {
         let subject = subject.withoutRateLimits
         let sluice = try SteeredNode(subject)
         let kernel = try KernelNode(subject.topology, rules: subject.rules)
         var lockstep = Lockstep(subject: subject, kernel: kernel, sluice: sluice)
-        return try lockstep.run(options)
+        let verdict = try lockstep.run(options)
+        coverage.merge(lockstep.coverage)
+        return verdict
     }
 }
 
@@ -35,6 +45,7 @@ struct Lockstep {
     let sluice: SteeredNode
     private let start = sluice_monotonic()
     private var agreement = Agreement()
+    private(set) var coverage = Coverage()
     /// What each engine made of the packets so far, for those that answer them.
     private var kernelOutcomes: [Outcome] = []
     private var sluiceOutcomes: [Outcome] = []
@@ -95,6 +106,7 @@ struct Lockstep {
         let here = try sluice.inject(sluicePacket, after: there, hits: hits)
         kernelOutcomes.append(there)
         sluiceOutcomes.append(here)
+        coverage.record(here)
         agreement.packets += 1
         agreement.carried += there.emissions.isEmpty ? 0 : 1
         agreement.emissions += there.emissions.count
@@ -110,6 +122,7 @@ struct Lockstep {
         let there = try kernel.finish()
         let passed = elapsed().nanoseconds - now.nanoseconds
         let here = sluice.finish()
+        coverage.record(here)
         agreement.connections = there.connections.count
         agreement.events = there.events.count
         agreement.ruleLines = there.rules.split(separator: "\n").count
