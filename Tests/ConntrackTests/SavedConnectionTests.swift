@@ -42,6 +42,13 @@ struct SavedConnectionTests {
         #expect(data.state == .established && data.direction == .original)
     }
 
+    @Test("have a state of TCP only where they are TCP")
+    func strayState() throws {
+        let record = try #require(
+            ConnectionRecord(savedLine: Self.lines[3] + " --state ESTABLISHED"))
+        #expect(record.tcpState == nil)
+    }
+
     @Test("are refused where a line is not whole")
     func damaged() {
         for word in [

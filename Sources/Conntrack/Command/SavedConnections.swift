@@ -22,14 +22,16 @@ extension ConnectionRecord {
             connection: ConnectionID(index: 0, generation: 0), id: 0, original: original,
             reply: reply, status: Self.status(values["-u"] ?? ""),
             mark: values["-m"].flatMap(UInt32.init) ?? 0, timeout: Seconds(timeout),
-            tcpState: values["--state"].flatMap { name in
-                TCPState.allCases.first { $0.description == name }
-            })
+            tcpState: `protocol` == .tcp ? values["--state"].flatMap(Self.state(named:)) : nil)
         if `protocol` == .tcp, tcpState == nil { return nil }
         let both = values["-w"].flatMap(UInt16.init) ?? 0
         zone = Zone(
             original: values["--orig-zone"].flatMap(UInt16.init) ?? both,
             reply: values["--reply-zone"].flatMap(UInt16.init) ?? both)
+    }
+
+    private static func state(named name: String) -> TCPState? {
+        TCPState.allCases.first { $0.description == name }
     }
 
     private static func `protocol`(named word: String) -> IPProtocol? {
