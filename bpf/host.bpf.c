@@ -1,11 +1,13 @@
 // The host port `sluice0`: the node's own packets on their way out of its sockets, and in to them.
 //
-// Out: routes lead every packet of the node's own sockets to the device; `sluice_host_out` writes mark and
-// user into the Ethernet addresses, and Sluice reads the frame. In: Sluice writes a frame whose source
+// Out: routes lead every packet of the node's own sockets to the device; `sluice_host_out` writes mark, user and
+// group over the Ethernet addresses, and Sluice reads the frame. In: Sluice writes a frame whose source
 // address names an interface; `sluice_host_in` moves it there, as if it had just come in, under the mark
 // that the claim and the tap of that interface let pass. So sockets, rp_filter and IP_PKTINFO see the
 // interface that they would see without Sluice.
 #include <linux/ip.h>
+
+#include <bpf/bpf_core_read.h>
 
 #include "heartbeat.h"
 
@@ -13,6 +15,37 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 // What bpf_get_socket_uid says where there is no user (kernel.overflowuid).
 #define OVERFLOW_USER 65534
+
+// As much of the kernel's own structs as the way to a socket's group needs; where it lies is found when the
+// program is loaded (BTF).
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+typedef struct {
+    __u32 val;
+} kgid_t;
+struct cred {
+    kgid_t fsgid;
+};
+struct file {
+    struct cred *f_cred;
+};
+struct socket {
+    struct file *file;
+};
+struct sock_common {
+    volatile unsigned char skc_state;
+    // Of a half-open connection only.
+    struct sock *skc_listener;
+};
+struct sock {
+    struct sock_common __sk_common;
+    struct socket *sk_socket;
+};
+struct sk_buff {
+    struct sock *sk;
+};
+#pragma clang attribute pop
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
 
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -42,6 +75,20 @@ static __always_inline int reroute(struct __sk_buff *skb) {
     return bpf_redirect_neigh(route.ifindex, &hop, sizeof hop, 0);
 }
 
+// The group with which the socket's file was opened, as xt_owner.c finds it: of a half-open connection the
+// listener's; SLUICE_NOBODY where the socket has no file any more.
+static __always_inline __u32 group_of(struct __sk_buff *ctx) {
+    struct sk_buff *skb = bpf_cast_to_kern_ctx(ctx);
+    struct sock *socket = BPF_CORE_READ(skb, sk);
+    unsigned char state = BPF_CORE_READ(socket, __sk_common.skc_state);
+    if (state == BPF_TCP_NEW_SYN_RECV)
+        socket = BPF_CORE_READ(socket, __sk_common.skc_listener);
+    if (!socket || state == BPF_TCP_TIME_WAIT)
+        return SLUICE_NOBODY;
+    struct cred *opener = BPF_CORE_READ(socket, sk_socket, file, f_cred);
+    return opener ? BPF_CORE_READ(opener, fsgid.val) : SLUICE_NOBODY;
+}
+
 SEC("tc")
 int sluice_host_out(struct __sk_buff *skb) {
     __u32 zero = 0;
@@ -56,20 +103,21 @@ int sluice_host_out(struct __sk_buff *skb) {
         counter->rerouted++;
         return reroute(skb);
     }
-    struct sluice_host_addresses addresses = {
-        .destination = {bpf_htons(SLUICE_MAC_MARK), bpf_htonl(skb->mark)},
-        .source = {bpf_htons(SLUICE_MAC_NO_USER), 0},
+    struct sluice_host_sender sender = {
+        .mark = bpf_htonl(skb->mark),
+        .user = SLUICE_NOBODY,
+        .group = SLUICE_NOBODY,
     };
     struct bpf_sock *socket = skb->sk;
     if (socket) {
         // Half-open and time-wait sockets belong to a listener or to nobody.
         __u32 user = bpf_get_socket_uid(skb);
         if (bpf_sk_fullsock(socket) || user != OVERFLOW_USER) {
-            addresses.source.kind = bpf_htons(SLUICE_MAC_USER);
-            addresses.source.value = bpf_htonl(user);
+            sender.user = bpf_htonl(user);
+            sender.group = bpf_htonl(group_of(skb));
         }
     }
-    if (bpf_skb_store_bytes(skb, 0, &addresses, sizeof addresses, 0) < 0) {
+    if (bpf_skb_store_bytes(skb, 0, &sender, sizeof sender, 0) < 0) {
         counter->discarded++;
         return TCX_DROP;
     }

@@ -64,7 +64,7 @@ extension Dataplane {
         case .packet(let view):
             let packet = Packet(
                 view: view, offload: metadata.offload, mark: metadata.mark,
-                userID: metadata.userID)
+                userID: metadata.userID, groupID: metadata.groupID)
             enter(&frame, Carried(packet, origin: .host, time: metadata.time))
         }
     }

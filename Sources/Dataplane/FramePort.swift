@@ -15,6 +15,8 @@ public struct FrameMetadata: Hashable, Sendable {
     public var mark: UInt32
     /// The user of the socket that sent it; only the host port knows it.
     public var userID: UInt32?
+    /// That user's group, with which the socket was opened.
+    public var groupID: UInt32?
     /// `now` of the receiving call for live ports, the capture's own time for files.
     public var time: Timestamp
     /// Length on the wire; larger than the span where a capture cut the frame short.
@@ -23,12 +25,13 @@ public struct FrameMetadata: Hashable, Sendable {
     @inlinable
     public init(
         ingress: InterfaceIndex, offload: OffloadHeader = .none, mark: UInt32 = 0,
-        userID: UInt32? = nil, time: Timestamp, wireLength: Int
+        userID: UInt32? = nil, groupID: UInt32? = nil, time: Timestamp, wireLength: Int
     ) {
         self.ingress = ingress
         self.offload = offload
         self.mark = mark
         self.userID = userID
+        self.groupID = groupID
         self.time = time
         self.wireLength = wireLength
     }

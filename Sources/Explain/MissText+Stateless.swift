@@ -17,7 +17,7 @@ extension MissText {
         case .dscp(let test):
             return "dscp \(hex(view.typeOfService >> 2)) \(sign(test.inverted)) \(hex(test.value))"
         case .mac(let test): return "the sender's MAC address \(sign(test.inverted)) \(test.value)"
-        case .owner(let test): return compare("user", event.userID, test)
+        case .owner(let test): return reason(test)
         case .physdev: return "it is not bridged"
         case .pkttype(let test):
             return "the frame's type \(sign(test.inverted)) \(test.value.rawValue)"
@@ -37,6 +37,14 @@ extension MissText {
             return compare("source", view.source, source)
         }
         return match.destination.map { compare("destination", view.destination, $0) } ?? "addresses"
+    }
+
+    private func reason(_ match: OwnerMatch) -> String {
+        if let users = match.users {
+            let holds = event.userID.map { users.value.contains($0) } ?? false
+            if holds == users.inverted { return compare("user", event.userID, users) }
+        }
+        return match.groups.map { compare("group", event.groupID, $0) } ?? "user and group"
     }
 
     private func reason(_ match: TTLMatch) -> String {

@@ -84,10 +84,15 @@ extension TTLMatch {
 }
 
 extension Packet {
-    /// xt_owner.c: a packet without a socket matches an inverted test only.
-    func isOwned(by test: Invertible<Interval<UInt32>>) -> Bool {
-        guard let userID else { return test.inverted }
-        return test.value.contains(userID) != test.inverted
+    /// xt_owner.c: a packet without a socket matches inverted tests only.
+    func isOwned(by test: OwnerMatch) -> Bool {
+        Self.holds(test.users, userID) && Self.holds(test.groups, groupID)
+    }
+
+    private static func holds(_ test: Invertible<Interval<UInt32>>?, _ number: UInt32?) -> Bool {
+        guard let test else { return true }
+        guard let number else { return test.inverted }
+        return test.value.contains(number) != test.inverted
     }
 
     /// `skb->pkt_type`. What the node made, and what came back over `lo`, is for the host (eth_type_trans

@@ -27,6 +27,7 @@ extension Trace {
         events.append(
             TraceEvent(
                 kind: kind, view: packet.view, mark: packet.mark, userID: packet.userID,
+                groupID: packet.groupID,
                 inName: packet.inName, outName: packet.outName, tracked: packet.tracked))
     }
 }

@@ -24,6 +24,8 @@ public struct Packet: Sendable {
     public var mark: UInt32
     /// The user of the socket that sent it, for a packet of the node's own whose socket is known.
     public var userID: UInt32?
+    /// The group with which that socket was opened.
+    public var groupID: UInt32?
     /// The connection it belongs to and how, once conntrack has seen it; until then a rule sees it as
     /// INVALID.
     public var tracked: Tracked
@@ -47,7 +49,8 @@ public struct Packet: Sendable {
 
     public init(
         view: PacketView, offload: OffloadHeader = .none, inInterface: InterfaceIndex = .none,
-        inName: InterfaceName = InterfaceName(), mark: UInt32 = 0, userID: UInt32? = nil
+        inName: InterfaceName = InterfaceName(), mark: UInt32 = 0, userID: UInt32? = nil,
+        groupID: UInt32? = nil
     ) {
         self.view = view
         self.offload = offload
@@ -58,6 +61,7 @@ public struct Packet: Sendable {
         nextHop = .any
         self.mark = mark
         self.userID = userID
+        self.groupID = groupID
         tracked = Tracked(state: .invalid)
         largestFragment = 0
         answers = nil

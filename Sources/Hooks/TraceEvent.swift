@@ -64,6 +64,7 @@ public struct TraceEvent: Hashable, Sendable {
     public var view: PacketView
     public var mark: UInt32
     public var userID: UInt32?
+    public var groupID: UInt32?
     public var inName: InterfaceName
     public var outName: InterfaceName
     public var tracked: Tracked

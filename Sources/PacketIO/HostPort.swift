@@ -115,16 +115,16 @@ public struct HostPortStatistics: Hashable, Sendable {
         return count
     }
 
-    /// Reads mark and user from the Ethernet addresses that `sluice_host_out` wrote. A TAP gives no frame
-    /// that is shorter than an Ethernet header.
+    /// Reads what `sluice_host_out` wrote over the Ethernet addresses. A TAP gives no frame that is shorter
+    /// than an Ethernet header.
     private func metadata(
         of frame: RawSpan, _ offload: OffloadHeader, _ now: Timestamp
     ) -> FrameMetadata {
-        let marked = frame.u16(0) == UInt16(SLUICE_MAC_MARK)
-        let owned = frame.u16(6) == UInt16(SLUICE_MAC_USER)
+        let somebody = { (number: UInt32) in number == UInt32(SLUICE_NOBODY) ? nil : number }
         return FrameMetadata(
-            ingress: interface, offload: offload, mark: marked ? frame.u32(2) : 0,
-            userID: owned ? frame.u32(8) : nil, time: now, wireLength: frame.byteCount)
+            ingress: interface, offload: offload, mark: frame.u32(0),
+            userID: somebody(frame.u32(4)), groupID: somebody(frame.u32(8)), time: now,
+            wireLength: frame.byteCount)
     }
 
     /// Writes at once: a TAP has no call for many frames.

@@ -31,10 +31,11 @@ public struct SentFrame: Hashable, Sendable {
 
     /// Puts a frame on the wire towards Sluice. Its time is that of the call that receives it.
     public func inject(
-        _ bytes: [UInt8], offload: OffloadHeader = .none, mark: UInt32 = 0, userID: UInt32? = nil
+        _ bytes: [UInt8], offload: OffloadHeader = .none, mark: UInt32 = 0, userID: UInt32? = nil,
+        groupID: UInt32? = nil
     ) {
         let metadata = FrameMetadata(
-            ingress: interface, offload: offload, mark: mark, userID: userID,
+            ingress: interface, offload: offload, mark: mark, userID: userID, groupID: groupID,
             time: Timestamp(nanoseconds: 0), wireLength: bytes.count)
         waiting.append((bytes, metadata))
     }

@@ -15,6 +15,8 @@ public protocol NameResolver: Sendable {
     func host(address: IPv4Address) -> String?
     func userID(named: String) -> UInt32?
     func userName(_ userID: UInt32) -> String?
+    func groupID(named: String) -> UInt32?
+    func groupName(_ groupID: UInt32) -> String?
 }
 
 /// A resolver that knows no names: numbers only.
@@ -28,6 +30,8 @@ public struct NumericResolver: NameResolver {
     public func host(address: IPv4Address) -> String? { nil }
     public func userID(named: String) -> UInt32? { nil }
     public func userName(_ userID: UInt32) -> String? { nil }
+    public func groupID(named: String) -> UInt32? { nil }
+    public func groupName(_ groupID: UInt32) -> String? { nil }
 }
 
 /// Protocols that iptables knows even where /etc/protocols is absent, in its order of preference.

@@ -12,8 +12,7 @@ public enum StatelessMatch: Hashable, Sendable {
     /// `-m dscp`: the upper six bits of the TOS field.
     case dscp(Invertible<UInt8>)
     case mac(Invertible<MACAddress>)
-    /// `-m owner --uid-owner`.
-    case owner(Invertible<Interval<UInt32>>)
+    case owner(OwnerMatch)
     case physdev(PhysdevMatch)
     case pkttype(Invertible<PacketType>)
     case rpfilter(ReversePathOptions)
@@ -207,4 +206,17 @@ public struct DCCPMatch: Hashable, Sendable {
     /// The option is present in the header.
     public var option: Invertible<UInt8>?
     public init() {}
+}
+
+/// `-m owner`: user and group of the socket that sent the packet; both tests must hold.
+public struct OwnerMatch: Hashable, Sendable {
+    public var users: Invertible<Interval<UInt32>>?
+    public var groups: Invertible<Interval<UInt32>>?
+
+    public init(
+        users: Invertible<Interval<UInt32>>? = nil, groups: Invertible<Interval<UInt32>>? = nil
+    ) {
+        self.users = users
+        self.groups = groups
+    }
 }

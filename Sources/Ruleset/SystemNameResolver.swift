@@ -99,6 +99,21 @@ public struct SystemNameResolver: NameResolver {
         }
     }
 
+    public func groupID(named name: String) -> UInt32? {
+        Self.libraryBuffers.withLock { _ in
+            guard let entry = unsafe getgrnam(name) else { return nil }
+            return unsafe entry.pointee.gr_gid
+        }
+    }
+
+    public func groupName(_ groupID: UInt32) -> String? {
+        Self.libraryBuffers.withLock { _ in
+            guard let entry = unsafe getgrgid(groupID), let name = unsafe entry.pointee.gr_name
+            else { return nil }
+            return unsafe String(cString: name)
+        }
+    }
+
     private static func network(named name: String) -> IPv4Address? {
         libraryBuffers.withLock { _ in
             guard let entry = unsafe getnetbyname(name) else { return nil }

@@ -49,7 +49,9 @@ final class CasePort: FramePort {
         statistics.receivedFrames += 1
         statistics.receivedBytes += UInt64(bytes.count)
         let metadata = FrameMetadata(
-            ingress: interface, mark: mark, userID: userID, time: now, wireLength: bytes.count)
+            ingress: interface, mark: mark, userID: userID,
+            // Whoever sends on a kernel's behalf is of group 0.
+            groupID: userID == nil ? nil : 0, time: now, wireLength: bytes.count)
         // Every port of a case copies what it is told to send: nothing outlives this call.
         bytes.withMutableRawSpan { body(&$0, metadata) }
         return 1

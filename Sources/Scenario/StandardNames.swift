@@ -12,6 +12,8 @@ struct StandardNames: NameResolver {
     func host(address: IPv4Address) -> String? { nil }
     func userID(named: String) -> UInt32? { nil }
     func userName(_ userID: UInt32) -> String? { nil }
+    func groupID(named: String) -> UInt32? { nil }
+    func groupName(_ groupID: UInt32) -> String? { nil }
 
     func number(protocolName: String) -> IPProtocol? { Self.numbers[protocolName] }
 

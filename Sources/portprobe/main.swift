@@ -102,7 +102,8 @@ func host(_ side: String, _ programs: NodePrograms) throws {
         }
         _ = host.receive(limit: 256, now: now) { frame, metadata in
             let user = metadata.userID.map { String($0) } ?? "none"
-            let sender = "mark \(metadata.mark) user \(user)"
+            let group = metadata.groupID.map { String($0) } ?? "none"
+            let sender = "mark \(metadata.mark) user \(user) group \(group)"
             if senders.insert(sender).inserted {
                 print(sender)
                 fflush(nil)

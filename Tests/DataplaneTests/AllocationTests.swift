@@ -120,7 +120,8 @@ struct AllocationTests {
         let matches: [StatelessMatch] = [
             .iprange(IPRangeMatch(source: Invertible(Interval(client, client)))),
             .length(Invertible(Interval(0, 100))), .ttl(TTLMatch(.greater, 1)), .physdev(bridge),
-            .mac(Invertible(clientMAC)), .owner(Invertible(Interval(0, 0), inverted: true)),
+            .mac(Invertible(clientMAC)),
+            .owner(OwnerMatch(users: Invertible(Interval(0, 0), inverted: true))),
             .pkttype(Invertible(.unicast)),
         ]
         rules.add(.raw, "PREROUTING", .none, matches: [.stateless(.rpfilter([]))])

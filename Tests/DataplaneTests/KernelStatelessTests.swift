@@ -32,6 +32,11 @@ private final class Pair {
                 .init(address: client, mac: clientMAC, link: "eth0"),
                 .init(address: server, mac: clientMAC, link: "eth0"),
                 .init(address: server, mac: serverMAC, link: "eth1"),
+            ],
+            // Every packet draws its error.
+            settings: [
+                "net.ipv4.icmp_ratelimit": "0", "net.ipv4.icmp_msgs_per_sec": "1000000",
+                "net.ipv4.icmp_msgs_burst": "1000000",
             ])
         kernel = try KernelNode(topology, rules: rules)
         node = try OfflineNode(Case(topology: topology, rules: rules))

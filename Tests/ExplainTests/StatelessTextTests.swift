@@ -34,7 +34,10 @@ struct StatelessTextTests {
         #expect(
             miss(.mac(Invertible(MACAddress(rawValue: 0x0200_0000_0001))))
                 == "the sender's MAC address ≠ 02:00:00:00:00:01")
-        #expect(miss(.owner(Invertible(Interval(7, 7)))) == "user (none) ≠ 7")
+        #expect(
+            miss(.owner(OwnerMatch(users: Invertible(Interval(7, 7))))) == "user (none) ≠ 7")
+        #expect(
+            miss(.owner(OwnerMatch(groups: Invertible(Interval(7, 7))))) == "group (none) ≠ 7")
         #expect(
             miss(.pkttype(Invertible(.broadcast))) == "the frame's type ≠ broadcast")
         #expect(

@@ -63,17 +63,17 @@ struct HostPortTests {
         }
     }
 
-    @Test("mark and user of the sending socket come with the packet")
-    func markAndUser() throws {
+    @Test("mark, user and group of the sending socket come with the packet")
+    func sender() throws {
         let hosted = try HostedWire()
         // SOL_SOCKET, SO_MARK.
         try hosted.node.run(
             "sh", "-c", "echo x | socat -u - UDP4:10.9.0.1:7,setsockopt-int=1:36:42")
-        #expect(hosted.probe.line() == "mark 42 user 0\n")
+        #expect(hosted.probe.line() == "mark 42 user 0 group 0\n")
         try hosted.node.run(
-            "setpriv", "--reuid", "1234", "--clear-groups", "sh", "-c",
+            "setpriv", "--reuid", "1234", "--regid", "1337", "--clear-groups", "sh", "-c",
             "echo x | socat -u - UDP4:10.9.0.1:7")
-        #expect(hosted.probe.line() == "mark 0 user 1234\n")
+        #expect(hosted.probe.line() == "mark 0 user 1234 group 1337\n")
     }
 
     @Test("what a socket bound to an interface sends goes past it")
@@ -86,8 +86,8 @@ struct HostPortTests {
             "sh", "-c", "echo x | socat -u - UDP4:10.9.0.1:7,setsockopt-int=1:36:42")
         // The kernel's own packets have no user.
         var line = hosted.probe.line()
-        while line == "mark 0 user none\n" { line = hosted.probe.line() }
-        #expect(line == "mark 42 user 0\n")
+        while line == "mark 0 user none group none\n" { line = hosted.probe.line() }
+        #expect(line == "mark 42 user 0 group 0\n")
     }
 
     @Test("a stopped daemon does not cut the node off: the host's packets go the kernel's way")

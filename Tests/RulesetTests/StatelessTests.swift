@@ -7,8 +7,8 @@ import Testing
 @Suite("Stateless matches and mangling targets")
 struct StatelessTests {
     @Test(
-        "groups and the existence of a socket are refused by name",
-        arguments: ["--gid-owner 0", "! --socket-exists", "--suppl-groups"])
+        "supplementary groups and the existence of a socket are refused by name",
+        arguments: ["! --socket-exists", "--suppl-groups"])
     func owner(_ words: String) {
         var engine = Engine()
         let outcome = engine.iptables("-A OUTPUT -m owner \(words) -j DROP")

@@ -147,4 +147,6 @@ struct FuzzResolver: NameResolver {
     func host(address: IPv4Address) -> String? { nil }
     func userID(named: String) -> UInt32? { named == "root" ? 0 : nil }
     func userName(_ userID: UInt32) -> String? { userID == 0 ? "root" : nil }
+    func groupID(named: String) -> UInt32? { named == "root" ? 0 : nil }
+    func groupName(_ groupID: UInt32) -> String? { groupID == 0 ? "root" : nil }
 }

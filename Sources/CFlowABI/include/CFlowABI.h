@@ -36,14 +36,19 @@ struct sluice_claim_counters {
 };
 
 // The host port `sluice0` carries beside each packet what its Ethernet addresses, which nobody needs on a
-// device without a link, have room for. The first two bytes of an address say what the other four are.
+// device without a link, have room for.
 
-/// Outwards, destination address: the socket's mark. A locally administered unicast address.
-#define SLUICE_MAC_MARK 0x0253u
-/// Outwards, source address: the user of the socket.
-#define SLUICE_MAC_USER 0x0255u
-/// Outwards, source address: no socket, or one that belongs to nobody any more.
-#define SLUICE_MAC_NO_USER 0x0257u
+/// User and group where there is no socket, or one that belongs to nobody any more. The kernel keeps the
+/// number for that, too.
+#define SLUICE_NOBODY 0xFFFFFFFFu
+
+/// Outwards, in place of both Ethernet addresses: whose packet it is; big endian.
+struct sluice_host_sender {
+    uint32_t mark;
+    uint32_t user;
+    uint32_t group;
+};
+
 /// Inwards, source address: the index of the interface on which the packet is to appear.
 #define SLUICE_MAC_INTERFACE 0x0259u
 
@@ -51,12 +56,6 @@ struct sluice_claim_counters {
 struct sluice_mac_field {
     uint16_t kind;
     uint32_t value;
-} __attribute__((packed));
-
-/// The Ethernet addresses of a frame on the host port.
-struct sluice_host_addresses {
-    struct sluice_mac_field destination;
-    struct sluice_mac_field source;
 } __attribute__((packed));
 
 /// Counters of the host port's programs; each CPU has its own copy.

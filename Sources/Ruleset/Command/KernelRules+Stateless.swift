@@ -10,14 +10,18 @@ extension KernelRules {
         switch match {
         case .rpfilter where table != .raw && table != .mangle:
             "-m rpfilter works in the raw and mangle tables only"
-        case .owner(let test) where test.value.last < test.value.first:
-            "the range of users is reversed"
+        case .owner(let test) where isReversed(test.users) || isReversed(test.groups):
+            "the range of users or groups is reversed"
         case .sctp: needs("sctp", 132, transport)
         case .dccp: needs("dccp", 33, transport)
         case .esp: needs("esp", 50, transport)
         case .ah: needs("ah", 51, transport)
         default: nil
         }
+    }
+
+    private static func isReversed(_ range: Invertible<Interval<UInt32>>?) -> Bool {
+        range.map { $0.value.last < $0.value.first } ?? false
     }
 
     private static func needs(
