@@ -120,6 +120,7 @@ extension Daemon {
             if let lost = connections?.enter(into: engine.connections, now: now), lost > 0 {
                 remarks.offer("\(lost) of the kernel's connections were not taken over")
             }
+            engine.epoch = sluice_realtime() &- sluice_monotonic()
             engine.onLog = { packetLog.offer(.line(LoggedPacket($0, $1))) }
             engine.onRuleTrace = { record, _ in packetLog.offer(.trace(record)) }
             let groups = Set(configuration.nflog.map(\.group))

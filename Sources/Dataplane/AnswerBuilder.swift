@@ -1,7 +1,7 @@
 // Writes an ICMP error or a TCP reset into a buffer that the caller owns, as an Ethernet frame whose
-// first 14 bytes are left to the neighbour step. Nothing is allocated. IPv4 options of the packet
-// answered are quoted, but not echoed in the answer's own header.
+// first 14 bytes are left to the neighbour step. Nothing is allocated.
 
+import Hooks
 import Wire
 
 /// The header fields of an answer that do not follow from the packet answered.
@@ -12,13 +12,21 @@ public struct AnswerHeader: Sendable {
     public var identification: UInt16
     /// MTU of the route back to the sender.
     public var mtu: Int
+    /// Where the answer goes first; `nil` for the sender itself.
+    public var firstStop: IPv4Address?
+    public var echo: OptionEcho
 
     @inlinable
-    public init(source: IPv4Address, timeToLive: UInt8, identification: UInt16, mtu: Int) {
+    public init(
+        source: IPv4Address, timeToLive: UInt8, identification: UInt16, mtu: Int,
+        firstStop: IPv4Address? = nil, echo: OptionEcho = .none
+    ) {
         self.source = source
         self.timeToLive = timeToLive
         self.identification = identification
         self.mtu = mtu
+        self.firstStop = firstStop
+        self.echo = echo
     }
 }
 
@@ -35,21 +43,26 @@ public enum AnswerBuilder {
 
     /// Writes `error` about the packet in `bytes`, quoting as much of it as 576 bytes hold.
     ///
-    /// - Returns: the frame's length, or `nil` where `header.mtu` leaves no room to quote a header.
+    /// - Returns: the frame's length, or `nil` where `header.mtu` leaves no room to quote a header, or the
+    ///   packet's options none for the answer's.
     public static func writeError(
         _ error: ICMPError, about view: PacketView, in bytes: RawSpan, header: AnswerHeader,
         into out: inout MutableRawSpan
     ) -> Int? {
-        let room = min(header.mtu, 576) - 20 - 8
+        precondition(out.byteCount >= largestFrame, "the answer's buffer is too small")
+        guard
+            let options = header.echo.write(
+                about: view, in: bytes, source: header.source, into: &out, at: networkOffset + 20)
+        else { return nil }
+        let room = min(header.mtu, 576) - 20 - options - 8
         guard room > 20 else { return nil }
         let quoted = min(view.totalLength, room)
-        let total = 28 + quoted
-        precondition(out.byteCount >= networkOffset + total, "the answer's buffer is too small")
+        let total = 28 + options + quoted
         writeHeader(
-            to: view.source, protocol: .icmp, totalLength: total,
+            to: header.firstStop ?? view.source, protocol: .icmp, totalLength: total,
             typeOfService: errorTypeOfService(view.typeOfService), fragmentField: 0,
-            header: header, into: &out)
-        let icmp = networkOffset + 20
+            header: header, optionLength: options, into: &out)
+        let icmp = networkOffset + 20 + options
         out.set(error.type, at: icmp)
         out.set(error.code, at: icmp + 1)
         out.set(UInt16(0), at: icmp + 2)
@@ -110,10 +123,11 @@ public enum AnswerBuilder {
 
     private static func writeHeader(
         to destination: IPv4Address, protocol: IPProtocol, totalLength: Int, typeOfService: UInt8,
-        fragmentField: UInt16, header: AnswerHeader, into out: inout MutableRawSpan
+        fragmentField: UInt16, header: AnswerHeader, optionLength: Int = 0,
+        into out: inout MutableRawSpan
     ) {
         let n = networkOffset
-        out.set(UInt8(0x45), at: n)
+        out.set(UInt8(0x45 + optionLength / 4), at: n)
         out.set(typeOfService, at: n + 1)
         out.set(UInt16(totalLength), at: n + 2)
         out.set(header.identification, at: n + 4)
@@ -123,6 +137,6 @@ public enum AnswerBuilder {
         out.set(UInt16(0), at: n + 10)
         out.set(header.source.rawValue, at: n + 12)
         out.set(destination.rawValue, at: n + 16)
-        out.setHeaderChecksum(networkOffset: n, headerLength: 20)
+        out.setHeaderChecksum(networkOffset: n, headerLength: 20 + optionLength)
     }
 }

@@ -75,10 +75,14 @@ extension Dataplane {
         _ error: ICMPError, about bytes: RawSpan, _ carried: Carried, to sender: IPv4Address
     ) {
         let view = carried.packet.view
-        let isForNode = engine.routes.addressType(view.destination) == .local
+        let options = carried.packet.options
+        // The last stop of a source route that goes on is not where the packet is for.
+        let isForNode =
+            !options.isHit && engine.routes.addressType(view.destination) == .local
+        let firstStop = OptionEcho.firstStop(options, view, in: bytes)
         let back = engine.routes.route(
             output: RouteQuery(
-                source: isForNode ? view.destination : .any, destination: sender,
+                source: isForNode ? view.destination : .any, destination: firstStop ?? sender,
                 typeOfService: AnswerBuilder.errorTypeOfService(view.typeOfService),
                 ipProtocol: .icmp))
         guard let source = isForNode ? view.destination : back.preferredSource else {
@@ -86,7 +90,13 @@ extension Dataplane {
         }
         let header = AnswerHeader(
             source: source, timeToLive: defaultTimeToLive,
-            identification: UInt16(truncatingIfNeeded: random.next()), mtu: back.mtu)
+            identification: UInt16(truncatingIfNeeded: random.next()), mtu: back.mtu,
+            firstStop: firstStop,
+            echo: OptionEcho(
+                options: options, time: engine.timeOfDay,
+                isNextStampOurs: OptionEcho.nextStamp(options, view, in: bytes).map {
+                    engine.routes.addressType($0) != .unicast
+                } ?? false))
         sendOwn(carried, takesSourceOfRoute: !isForNode) { out in
             AnswerBuilder.writeError(error, about: view, in: bytes, header: header, into: &out)
         }

@@ -150,6 +150,10 @@ extension Dataplane {
         if hop.isMulticast {
             return MACAddress(rawValue: 0x0100_5E00_0000 | UInt64(hop.rawValue & 0x7F_FFFF))
         }
+        // A subnet's broadcast address (arp_constructor).
+        if engine.routes.addressType(hop, interface: egress.interface) == .broadcast {
+            return .broadcast
+        }
         guard configuration.inventsNeighbours else { return nil }
         return MACAddress(rawValue: 0x0200_0000_0000 | UInt64(hop.rawValue))
     }

@@ -39,6 +39,10 @@ public final class HookEngine {
     public var onRedirect: ((IPv4Address, RawSpan, Packet) -> Void)?
     /// What matches remember.
     let state: MatchState
+    /// Nanoseconds since 1970 at the clock's zero, for IP timestamps.
+    public var epoch: UInt64 = 0
+    /// Off where what is delivered meets the kernel's IP layer again, which fills options in itself.
+    public var fillsDeliveredOptions = false
     /// Off during a dry run: rule counters, what matches remember and the table stay as they are.
     var counting = true
     /// The time of the packet in hand.

@@ -42,6 +42,8 @@ public struct Packet: Sendable {
     public var answers: Tracked?
     /// Its source is the address that its route preferred: it is routed as from nobody (`icmp_send`).
     public var takesSourceOfRoute = false
+    /// What its IPv4 options ask for, once they were read.
+    public internal(set) var options = IPOptions()
     /// It went out of the node and came back over the loopback interface.
     var isLoopedBack = false
     /// INPUT changed its source: where it came from was judged by the address it had before.

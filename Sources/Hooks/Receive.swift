@@ -17,11 +17,15 @@ extension HookEngine {
         _ bytes: inout MutableRawSpan, _ packet: inout Packet, _ observer: inout O
     ) -> Disposition {
         let destination = packet.view.destination
-        return prerouting(&bytes, &packet, &observer)
-            // What came back over the loopback still has the route of its sending, unless nat
-            // changes where it goes (ip_rcv_finish, nf_nat_ipv4_pre_routing).
-            ?? (packet.isLoopedBack && packet.view.destination == destination
-                ? input(&bytes, &packet, &observer) : route(&bytes, &packet, &observer))
+        if let end = prerouting(&bytes, &packet, &observer) { return end }
+        // What came back over the loopback still has the route of its sending, unless nat changes where
+        // it goes (ip_rcv_finish, nf_nat_ipv4_pre_routing).
+        guard packet.isLoopedBack, packet.view.destination == destination else {
+            return route(&bytes, &packet, &observer)
+        }
+        var verdict = InputVerdict.local(RouteDecision(.local))
+        if packet.view.hasOptions, let end = readOptions(&bytes, &packet, &verdict) { return end }
+        return input(&bytes, &packet, &observer)
     }
 
     /// `nil` lets the packet go on.
@@ -38,7 +42,9 @@ extension HookEngine {
     private func route<O: WalkObserver>(
         _ bytes: inout MutableRawSpan, _ packet: inout Packet, _ observer: inout O
     ) -> Disposition {
-        switch routes.resolveInput(query(packet)) {
+        var verdict = routes.resolveInput(query(packet))
+        if packet.view.hasOptions, let end = readOptions(&bytes, &packet, &verdict) { return end }
+        switch verdict {
         case .local(let decision):
             observer.note(packet, .routed(decision))
             return input(&bytes, &packet, &observer)
@@ -89,6 +95,9 @@ extension HookEngine {
         guard packet.view.timeToLive > 1 else {
             return .answer(.icmp(type: 11, code: 0, information: 0), .timeToLive)
         }
+        if packet.options.isStrict, decision.gateway != nil {
+            return .answer(.icmp(type: 3, code: 5, information: 0), .sourceRoute)
+        }
         if packet.view.dontFragment, packet.exceeds(mtu: decision.mtu) {
             let mtu = UInt32(truncatingIfNeeded: decision.mtu)
             return .answer(.icmp(type: 3, code: 4, information: mtu), .needsFragmentation)
@@ -102,6 +111,7 @@ extension HookEngine {
         observer.note(packet, .hook(.forward))
         if let end = filter(.mangle, .forward, &bytes, &packet, &observer) { return end }
         if let end = filter(.filter, .forward, &bytes, &packet, &observer) { return end }
+        if packet.view.hasOptions { forwardOptions(decision, &bytes, &packet) }
         if let end = postrouting(&bytes, &packet, &observer) { return end }
         return .forward(
             Egress(

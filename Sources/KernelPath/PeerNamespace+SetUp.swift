@@ -9,10 +9,13 @@ extension PeerNamespace {
         ["all", "default", "lo"].flatMap { interface in
             [
                 ("rp_filter", "0"), ("accept_local", "0"), ("route_localnet", "0"),
-                ("send_redirects", "1"), ("accept_source_route", "0"), ("log_martians", "0"),
+                ("send_redirects", "1"), ("log_martians", "0"),
                 ("src_valid_mark", "0"), ("arp_notify", "0"),
             ].map { (["net", "ipv4", "conf", interface, $0.0], $0.1) }
         } + [
+            // Both must allow it.
+            (["net", "ipv4", "conf", "all", "accept_source_route"], "0"),
+            (["net", "ipv4", "conf", "default", "accept_source_route"], "1"),
             (["net", "ipv6", "conf", "all", "disable_ipv6"], "1"),
             (["net", "ipv6", "conf", "default", "disable_ipv6"], "1"),
             (["net", "ipv4", "ip_forward"], "1"),

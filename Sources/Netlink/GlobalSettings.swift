@@ -11,6 +11,7 @@ final class GlobalSettings {
     private static let names = [
         "rp_filter", "accept_local", "route_localnet", "send_redirects", "shared_media",
         "log_martians", "src_valid_mark", "ignore_routes_with_linkdown", "bc_forwarding",
+        "accept_source_route",
     ]
     private var files: [String: Int32] = [:]
     private let forward: Int32
@@ -57,6 +58,7 @@ final class GlobalSettings {
         all.sourceValidMark = self["src_valid_mark"] != 0
         all.ignoreRoutesWithLinkDown = self["ignore_routes_with_linkdown"] != 0
         all.broadcastForwarding = self["bc_forwarding"] != 0
+        all.acceptSourceRoute = self["accept_source_route"] != 0
         return Values(forwards: sluice_setting_read(forward) > 0, all: all)
     }
 }
@@ -79,6 +81,8 @@ extension InterfaceSettings {
         ignoreRoutesWithLinkDown =
             value(Int(IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN)) != 0
             || all.ignoreRoutesWithLinkDown
+        acceptSourceRoute =
+            value(Int(IPV4_DEVCONF_ACCEPT_SOURCE_ROUTE)) != 0 && all.acceptSourceRoute
         broadcastForwarding =
             value(Int(IPV4_DEVCONF_BC_FORWARDING)) != 0 && all.broadcastForwarding
     }

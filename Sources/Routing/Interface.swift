@@ -40,6 +40,8 @@ public struct InterfaceSettings: Hashable, Sendable {
     public var sharedMedia = true
     public var logMartians = false
     public var sourceValidMark = false
+    /// `accept_source_route` needs both.
+    public var acceptSourceRoute = false
     public var ignoreRoutesWithLinkDown = false
     /// `bc_forwarding` needs both.
     public var broadcastForwarding = false

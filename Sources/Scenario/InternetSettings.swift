@@ -18,6 +18,7 @@ struct InternetSettings {
         "forwarding": 0...1, "rp_filter": 0...2, "accept_local": 0...1, "route_localnet": 0...1,
         "send_redirects": 0...1, "shared_media": 0...1, "log_martians": 0...1,
         "src_valid_mark": 0...1, "ignore_routes_with_linkdown": 0...1, "bc_forwarding": 0...1,
+        "accept_source_route": 0...1,
     ]
 
     private static let prefix = "net.ipv4.conf."
@@ -87,6 +88,8 @@ struct InternetSettings {
         settings.logMartians = either("log_martians")
         settings.sourceValidMark = either("src_valid_mark")
         settings.ignoreRoutesWithLinkDown = either("ignore_routes_with_linkdown")
+        settings.acceptSourceRoute =
+            (own["accept_source_route"] ?? 1) != 0 && (all["accept_source_route"] ?? 0) != 0
         settings.broadcastForwarding =
             (own["bc_forwarding"] ?? 0) != 0 && (all["bc_forwarding"] ?? 0) != 0
         return settings

@@ -58,6 +58,8 @@ public final class OfflineNode: PacketEngine {
         let engine = HookEngine(
             rules: compiled, connections: connections, routes: node.routes,
             seed: subject.seed &+ 1)
+        // Nobody behind this node fills in the options of what is delivered.
+        engine.fillsDeliveredOptions = true
         var configuration = Dataplane.Configuration()
         configuration.checksDestinationMAC = !options.acceptsForeignMACs
         dataplane = Dataplane(

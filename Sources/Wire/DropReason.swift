@@ -10,6 +10,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case badHeaderLength
     case badTotalLength
     case badHeaderChecksum
+    case badOption
     // Rules
     case rule
     case policy
@@ -31,6 +32,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case martianSource
     case martianDestination
     case reversePath
+    case sourceRoute
     case timeToLive
     case needsFragmentation
     case notForUs
@@ -56,6 +58,7 @@ extension DropReason: CustomStringConvertible {
         case .badHeaderLength: "the IP header is shorter than 20 bytes or longer than the packet"
         case .badTotalLength: "the IP total length exceeds the frame or is less than the header"
         case .badHeaderChecksum: "the IP header checksum is wrong"
+        case .badOption: "an IP option is malformed"
         case .rule: "a rule dropped it"
         case .policy: "a chain's policy dropped it"
         case .rejected: "a REJECT rule answered it"
@@ -74,6 +77,7 @@ extension DropReason: CustomStringConvertible {
         case .martianSource: "the source address is impossible"
         case .martianDestination: "the destination address is impossible"
         case .reversePath: "the reverse path filter rejects the source address"
+        case .sourceRoute: "its source route may not or cannot be followed"
         case .timeToLive: "the time to live is used up"
         case .needsFragmentation: "it is larger than the MTU and must not be fragmented"
         case .notForUs: "it is for another host, and the node does not forward it"
