@@ -198,10 +198,10 @@ extension RuleGenerator {
         return "-m conntrack\(not()) \(test)"
     }
 
-    /// Random choices only where chance has no say: the kernel's cannot be known.
+    /// No random choices: the kernel's have to be asked for after every packet. Always and never instead.
     private mutating func statistic() -> String {
         if random.chance(20) {
-            return "-m statistic --mode random --probability \(random.pick(["1", "0"]))"
+            return "-m statistic --mode nth\(random.pick(["", " !"])) --every 1 --packet 0"
         }
         let every = random.number(1...5)
         return "-m statistic --mode nth\(not()) --every \(every) --packet "
