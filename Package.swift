@@ -128,7 +128,9 @@ let package = Package(
         tests(
             "KernelPathTests",
             ["KernelPath", "Scenario", "Wire", "Lab", "FrameFixture", "NamespaceFixture"]),
-        tests("MirrorTests", ["Mirror", "Ruleset", "NamespaceFixture", "KernelPath", "Scenario"]),
+        tests(
+            "MirrorTests", ["Mirror", "Ruleset", "NamespaceFixture", "KernelPath", "Scenario"],
+            exclude: ["Cases"]),
         // The same packets through Sluice and through the kernel.
         tests(
             "EngineTests", ["Scenario", "KernelPath", "Wire", "FrameFixture", "NamespaceFixture"]),

@@ -18,7 +18,7 @@ extension HookEngine {
             else { return .hotDrop }
             return MatchResult(matched)
         case .connlimit(let index):
-            guard let counted = counted(packet),
+            guard let counted = counted(packet, bytes),
                 let matched = state.counts.evaluate(
                     Int(index), packet.view, counted, now: now, counting: counting)
             else { return .hotDrop }
@@ -38,9 +38,11 @@ extension HookEngine {
 
     /// The connection that a packet counts as: its own, or for an untracked one what is known of its
     /// tuple (`get_ct_or_tuple_from_skb`).
-    private func counted(_ packet: Packet) -> CountedPacket? {
+    private func counted(_ packet: Packet, _ bytes: RawSpan) -> CountedPacket? {
         var id = packet.tracked.connection
-        guard let tuple = id.flatMap({ connections.tuple($0, .original) }) ?? Tuple(packet.view)
+        guard
+            let tuple = id.flatMap({ connections.tuple($0, .original) })
+                ?? Tuple(packet.view.withPorts(bytes))
         else { return nil }
         if id == nil { id = connections.find(tuple, now: now)?.0 }
         guard let id, let original = connections.tuple(id, .original) else {
@@ -59,4 +61,18 @@ extension HookEngine {
 
     /// A list of `-m recent` as /proc/net/xt_recent shows it; `nil` where no rule names it.
     public func recentList(_ name: String) -> String? { state.recent.text(name) }
+}
+
+extension PacketView {
+    /// Four bytes of a transport header are enough for its ports (`nf_ct_get_tuple`).
+    fileprivate func withPorts(_ bytes: RawSpan) -> PacketView {
+        guard transport == .truncated, `protocol` != .icmp, transportLength >= 4 else {
+            return self
+        }
+        var view = self
+        view.transport = `protocol` == .tcp ? .tcp : .udp
+        view.sourcePort = Port(bytes.u16(transportOffset))
+        view.destinationPort = Port(bytes.u16(transportOffset &+ 2))
+        return view
+    }
 }

@@ -23,6 +23,8 @@ private struct RecentList {
     var depth: Int
     var firstEntry: Int
     var firstTime: Int
+    /// Of the rule that made the list; that of the others counts for nothing (recent_mt_check).
+    var mask: UInt32
     var count = 0
 }
 
@@ -36,7 +38,6 @@ struct RecentTest {
     var ofDestination: Bool
     var seconds: UInt32
     var hitCount: UInt32
-    var mask: UInt32
 }
 
 final class RecentLists {
@@ -63,7 +64,9 @@ final class RecentLists {
             } else {
                 places[rule.match.name] = wanted.count
                 wanted.append(
-                    RecentList(name: rule.match.name, depth: depth, firstEntry: 0, firstTime: 0))
+                    RecentList(
+                        name: rule.match.name, depth: depth, firstEntry: 0, firstTime: 0,
+                        mask: rule.match.mask))
             }
         }
         tests = rules.map { RecentTest($0.match, list: places[$0.match.name] ?? 0) }
@@ -85,6 +88,7 @@ final class RecentLists {
         for place in next.indices {
             if let old = former.first(where: { $0.name == next[place].name }) {
                 next[place].depth = max(next[place].depth, old.depth)
+                next[place].mask = old.mask
             }
             next[place].firstEntry = entryCount
             next[place].firstTime = timeCount
@@ -137,7 +141,7 @@ final class RecentLists {
     ) -> Bool {
         let test = tests[index]
         let list = Int(test.list)
-        let address = (test.ofDestination ? destination : source).rawValue & test.mask
+        let address = (test.ofDestination ? destination : source).rawValue & lists[list].mask
         guard let slot = find(list, address, ttl: test.comparesTTL ? ttl : 0) else {
             guard test.operation == .set else { return test.inverted }
             if counting { insert(list, address, ttl, now) }
@@ -274,6 +278,6 @@ extension RecentTest {
             list: Int32(list), operation: match.operation, inverted: match.inverted,
             reaps: match.reaps, comparesTTL: match.comparesTTL,
             ofDestination: match.side == .destination, seconds: match.seconds,
-            hitCount: match.hitCount, mask: match.mask)
+            hitCount: match.hitCount)
     }
 }

@@ -72,8 +72,10 @@ public final class KernelNode: PacketEngine {
 
     public func finish() throws -> FinalState {
         let list = try translated { () throws(NetlinkError) in
+            // Reading the list makes the kernel end what has expired.
+            let list = try connections.list()
             events += try connections.takeEvents()
-            return try connections.list()
+            return list
         }
         let saved = try namespace.run("iptables-save", ["-c"])
         let rules = saved.split(separator: "\n").filter { !$0.hasPrefix("#") }

@@ -40,6 +40,9 @@ extension PeerNamespace {
         }
         try runBatch(links(topology))
         for link in topology.links {
+            // A neighbour that the topology does not name never answers, and is not given up either: when that
+            // happens is a matter of the kernel's timers.
+            try set(["net", "ipv4", "neigh", link.name, "retrans_time_ms"], to: "600000")
             for (name, value) in link.settings.sorted(by: { $0.key < $1.key }) {
                 try set(["net", "ipv4", "conf", link.name, name], to: value)
             }

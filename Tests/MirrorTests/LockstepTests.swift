@@ -9,6 +9,11 @@ import Wire
 
 @testable import Mirror
 
+private let directory = URL(filePath: #filePath).deletingLastPathComponent()
+    .appending(path: "Cases")
+private let cases =
+    ((try? FileManager.default.contentsOfDirectory(atPath: directory.path())) ?? []).sorted()
+
 @Suite("The mirror", .enabled(if: isRoot, needsRoot))
 struct LockstepTests {
     @Test("generated cases", arguments: 0..<20 as Range<UInt64>)
@@ -18,6 +23,13 @@ struct LockstepTests {
         if let divergence = verdict.divergence {
             Issue.record("seed \(seed): \(divergence.report)")
         }
+    }
+
+    @Test("cases on which the two once differed, or which show what is compared", arguments: cases)
+    func committed(file: String) throws {
+        let text = try String(contentsOf: directory.appending(path: file), encoding: .utf8)
+        let verdict = try Mirror.run(try Case(yaml: text, file: file))
+        if let divergence = verdict.divergence { Issue.record("\(divergence.report)") }
     }
 
     @Test("a difference is found at the first packet that shows it, with both ways to it")

@@ -52,19 +52,22 @@ public enum ConntrackText {
             if options.output.contains(.timestamp) {
                 text = "[\(microseconds(options.sinceEpoch(event.time)))]\t"
             }
-            text += event.kind.label + body(event.record, options, event: true)
+            text += event.kind.label
+            text += body(event.record, options, event: true, isEnd: event.kind == .destroy)
         }
         if requester != 0 { text += " [USERSPACE] portid=\(requester)" }
         return text
     }
 
     private static func body(
-        _ record: ConnectionRecord, _ options: ConntrackTextOptions, event: Bool
+        _ record: ConnectionRecord, _ options: ConntrackTextOptions, event: Bool,
+        isEnd: Bool = false
     ) -> String {
         let name = ProtocolText.name(record.original.protocol)
         var text = options.output.contains(.extended) ? "ipv4     2 " : ""
         text += padded(name ?? "unknown", to: 8) + " \(record.original.protocol.rawValue) "
-        text += "\(record.timeout.rawValue) "
+        // An entry that ended because its time was up has none left to show (ctnetlink_dump_timeout).
+        if !isEnd || record.timeout.rawValue != 0 { text += "\(record.timeout.rawValue) " }
         if let state = record.tcpState { text += "\(state) " }
         let zones = record.zone.words
         text += ProtocolText.tuple(record.original) + zones.original

@@ -99,11 +99,13 @@ struct Lockstep {
         kernelPacket = kernelPacket.numbered(index)
         sluicePacket = sluicePacket.numbered(index)
         injected.append(kernelPacket)
-        let there = try kernel.inject(kernelPacket)
-        let hits = try sluice.randomRules.isEmpty ? [] : kernel.hits(of: sluice.randomRules)
         now = max(now, elapsed())
         sluicePacket.time = now
-        let here = try sluice.inject(sluicePacket, after: there, hits: hits)
+        let there = try kernel.inject(kernelPacket)
+        let hits = try sluice.randomRules.isEmpty ? [] : kernel.hits(of: sluice.randomRules)
+        let here = try sluice.inject(
+            sluicePacket, after: there, hits: hits, notLaterThan: max(now, elapsed()))
+        now = sluice.now
         kernelOutcomes.append(there)
         sluiceOutcomes.append(here)
         coverage.record(here)

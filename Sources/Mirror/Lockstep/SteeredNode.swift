@@ -48,21 +48,23 @@ final class SteeredNode {
 
     /// Injects a packet of which the kernel made `kernel`.
     ///
-    /// - Parameter hits: what the kernel's random rules have counted, including this packet.
-    func inject(_ packet: CasePacket, after kernel: Outcome, hits: [UInt64]) throws -> Outcome {
+    /// - Parameters:
+    ///   - hits: what the kernel's random rules have counted, including this packet.
+    ///   - latest: when the kernel was done with it, at the latest; its own time is when it began.
+    func inject(
+        _ packet: CasePacket, after kernel: Outcome, hits: [UInt64], notLaterThan latest: Timestamp
+    ) throws -> Outcome {
         let target = Target(
             hits: zip(hits, self.hits).map { Int($0) - Int($1) }, view: kernel.firstView)
         self.hits = hits
         if !randomRules.isEmpty || !portBases.isEmpty { steer(packet, towards: target) }
         let outcome = try injectAndRemember(packet)
-        if past.last?.packet.bytes == nil
-            || OutcomeComparison.agree(kernel, outcome, injected: packet)
-            || randomRules.isEmpty && portBases.isEmpty
-        {
-            return outcome
-        }
-        return try relived(kernel, packet) ?? outcome
+        if OutcomeComparison.agree(kernel, outcome, injected: packet) { return outcome }
+        return try relived(kernel, packet, notLaterThan: latest) ?? outcome
     }
+
+    /// The time of the last packet.
+    var now: Timestamp { past.last?.packet.time ?? Timestamp(nanoseconds: 0) }
 
     func finish() -> FinalState { node.finish() }
 
@@ -164,6 +166,9 @@ final class SteeredNode {
         let record: TraceRecord
         var frame = packet.bytes
         let dataplane = node.dataplane
+        // A dry run gives the rules' source back as it was, but not the ports'.
+        let ports = dataplane.engine.connections.random
+        defer { dataplane.engine.connections.random = ports }
         switch packet.origin {
         case .wire(let link):
             record = frame.withMutableRawSpan {
@@ -188,13 +193,16 @@ final class SteeredNode {
 
     // MARK: Living through it again
 
-    /// For packets that a dry run does not foresee, the last fragment of a datagram above all: everything
-    /// is lived through again with other sources at the end. `nil` where none of them agrees.
-    private func relived(_ kernel: Outcome, _ packet: CasePacket) throws -> Outcome? {
+    /// For packets that a dry run does not foresee, the last fragment of a datagram above all, and for
+    /// limits that hang on the moment: everything is lived through again with another end. `nil` where
+    /// none agrees.
+    private func relived(
+        _ kernel: Outcome, _ packet: CasePacket, notLaterThan latest: Timestamp
+    ) throws -> Outcome? {
         guard let last = past.popLast() else { return nil }
-        var candidates: [Step] = []
+        var candidates = moments(of: last, notLaterThan: latest)
         if let wanted = kernel.firstView, !portBases.isEmpty {
-            candidates = portSources(from: packet.view ?? wanted, to: wanted).map {
+            candidates += portSources(from: packet.view ?? wanted, to: wanted).map {
                 Step(packet: last.packet, rules: last.rules, ports: $0)
             }
         }
@@ -216,6 +224,18 @@ final class SteeredNode {
         }
         past.append(last)
         return nil
+    }
+
+    /// When the kernel may have looked at its clock, which moves by ticks of up to 10 ms.
+    private func moments(of step: Step, notLaterThan latest: Timestamp) -> [Step] {
+        let tick: UInt64 = 10_000_000
+        let began = step.packet.time.nanoseconds
+        let early = max(now.nanoseconds, began - min(began, tick))
+        return [latest.nanoseconds, early, latest.nanoseconds + tick].map {
+            var other = step
+            other.packet.time = Timestamp(nanoseconds: $0)
+            return other
+        }
     }
 }
 
