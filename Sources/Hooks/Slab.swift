@@ -5,8 +5,10 @@
 
 @safe
 struct Slab<Element: BitwiseCopyable>: ~Copyable {
-    let count: Int
+    // First, since under the thread sanitizer the compiler takes the first field for the address of what is
+    // written, and stops where that is no pointer (swiftlang/swift#86265).
     private let elements: UnsafeMutablePointer<Element>
+    let count: Int
 
     init(count: Int) {
         self.count = count
