@@ -217,14 +217,14 @@ final class RecentLists {
         entries[first + slot].next = place + 1
         entries[first + slot].count = max(entries[first + slot].count, place + 1)
         entries[first + slot].ttl = ttl
-        Self.moveToEnd(&age, first, UInt8(slot), count: lists[list].count)
+        Self.moveToEnd(age, first, UInt8(slot), count: lists[list].count)
     }
 
     private func remove(_ list: Int, _ slot: Int) {
         let first = lists[list].firstEntry
         let count = lists[list].count
-        Self.moveToEnd(&age, first, UInt8(slot), count: count)
-        Self.moveToEnd(&order, first, UInt8(slot), count: count)
+        Self.moveToEnd(age, first, UInt8(slot), count: count)
+        Self.moveToEnd(order, first, UInt8(slot), count: count)
         lists[list].count -= 1
     }
 
@@ -239,7 +239,7 @@ final class RecentLists {
     }
 
     private static func moveToEnd(
-        _ slots: inout Slab<UInt8>, _ first: Int, _ slot: UInt8, count: Int
+        _ slots: borrowing Slab<UInt8>, _ first: Int, _ slot: UInt8, count: Int
     ) {
         var found = false
         for position in 0..<count {

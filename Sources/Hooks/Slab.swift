@@ -34,9 +34,7 @@ struct Slab<Element: BitwiseCopyable>: ~Copyable {
             precondition(index >= 0 && index < count, "a slot lies within the slab")
             return unsafe UnsafePointer(elements + index)
         }
-        // Mutating: in a class's property the compiler (6.3) cannot build a nonmutating one for the
-        // thread sanitizer.
-        unsafeMutableAddress {
+        nonmutating unsafeMutableAddress {
             precondition(index >= 0 && index < count, "a slot lies within the slab")
             return unsafe elements + index
         }
