@@ -7,6 +7,7 @@ import Routing
 import Ruleset
 import Wire
 
+@testable import Control
 @testable import Dataplane
 
 extension FuzzTarget {
@@ -50,6 +51,13 @@ private final class FuzzNode: NeighbourResolver {
         let engine = HookEngine(
             rules: compiled, connections: ConnectionTable(capacity: 8, seed: 1),
             routes: Self.routes, seed: 1)
+        engine.onLog = { _ = LoggedPacket($0, $1) }
+        engine.onRuleTrace = { _, _ in }
+        engine.onPacketLog = { record, frame in
+            let copied = CopiedPacket(record, frame, Timestamp(nanoseconds: 0))
+            promise(
+                copied.bytes.first.map { $0 >> 4 == 4 } == true, "what is copied begins with IPv4")
+        }
         var configuration = Dataplane.Configuration()
         configuration.checksDestinationMAC = false
         configuration.fragmentBytes = 1 << 16

@@ -5,7 +5,7 @@ import Wire
 
 enum FuzzRules {
     static let all = [Ruleset()] + texts.map(parsed)
-    static let texts = [nat, everything, mangling, limits]
+    static let texts = [nat, everything, mangling, limits, memory]
 
     private static func parsed(_ text: String) -> Ruleset {
         let outcome = IPTablesCommand.run(
@@ -122,6 +122,39 @@ extension FuzzRules {
         *filter
         -A FORWARD -m limit --limit 6/min --limit-burst 3 -j ACCEPT
         -A FORWARD -m limit --limit 1/day -j LOG
+        COMMIT
+
+        """
+}
+
+extension FuzzRules {
+    /// What remembers sources, flows and connections, and what copies packets and tells of them.
+    fileprivate static let memory = """
+        *raw
+        -A PREROUTING -p icmp -j TRACE
+        -A PREROUTING -p udp --dport 53 -j TRACE
+        -A OUTPUT -j NFLOG --nflog-group 1 --nflog-size 20
+        COMMIT
+        *mangle
+        -A POSTROUTING -j NFLOG --nflog-prefix "after all"
+        COMMIT
+        *nat
+        -A POSTROUTING -o eth1 -j MASQUERADE
+        COMMIT
+        *filter
+        :KNOWN - [0:0]
+        -A INPUT -m recent --rcheck --seconds 60 --reap --name inbound -j DROP
+        -A INPUT -m recent --set --name inbound --mask 255.255.255.0
+        -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST,ACK SYN -m connlimit --connlimit-above 2 --connlimit-mask 24 -j REJECT --reject-with tcp-reset
+        -A FORWARD -m connlimit --connlimit-upto 1 --connlimit-daddr -j NFLOG --nflog-group 2 --nflog-threshold 3
+        -A FORWARD -m recent --update --seconds 1 --hitcount 3 --rttl --name seen -g KNOWN
+        -A FORWARD -p udp -m recent --remove --rdest --name seen
+        -A FORWARD -m recent --set --rsource --name seen
+        -A FORWARD -m hashlimit --hashlimit-above 2/sec --hashlimit-burst 3 --hashlimit-mode srcip,dstport --hashlimit-name flows --hashlimit-htable-max 4 --hashlimit-htable-expire 1000 -j DROP
+        -A FORWARD -m hashlimit --hashlimit-upto 1kb/s --hashlimit-burst 2kb --hashlimit-mode dstip --hashlimit-dstmask 28 --hashlimit-name bytes -j ACCEPT
+        -A FORWARD -m hashlimit --hashlimit-above 5/min --hashlimit-rate-match --hashlimit-rate-interval 2 --hashlimit-name rate -j LOG
+        -A KNOWN -m recent ! --rcheck --name elsewhere -j ACCEPT
+        -A KNOWN -j NFLOG --nflog-size 0
         COMMIT
 
         """

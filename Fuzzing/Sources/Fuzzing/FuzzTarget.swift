@@ -19,41 +19,19 @@ struct FuzzTarget: Sendable {
         ]
     }
 
-    /// Seeds and the kept corpus as files of their own, as libFuzzer wants them, and the dictionary in its
-    /// format: a quoted string a line.
-    func prepare(_ directory: String, corpus: String) throws {
+    /// Seeds as files of their own, as libFuzzer wants them, and the dictionary in its format: a quoted
+    /// string a line.
+    func prepare(_ directory: String) throws {
         try FileManager.default.createDirectory(
             atPath: directory, withIntermediateDirectories: true)
-        for (number, seed) in (seeds + Self.unpacked(corpus)).enumerated() {
-            try Data(seed).write(to: URL(filePath: "\(directory)/kept-\(number)"))
+        for (number, seed) in seeds.enumerated() {
+            try Data(seed).write(to: URL(filePath: "\(directory)/seed-\(number)"))
         }
         guard !dictionary.isEmpty else { return }
         let lines = dictionary.map { word in
             "\"\(word.utf8.map { String(format: "\\x%02x", $0) }.joined())\"\n"
         }
         try Data(lines.joined().utf8).write(to: URL(filePath: directory + ".dict"))
-    }
-
-    // MARK: The kept corpus: one file, each input behind its length in two bytes
-
-    /// The smallest inputs of a directory, as many as fit into `limit` bytes.
-    static func pack(_ directory: String, into file: String, limit: Int) throws {
-        let inputs = try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
-            .map { [UInt8](try Data(contentsOf: URL(filePath: "\(directory)/\($0)"))) }
-            .sorted { $0.count < $1.count }
-        var packed: [UInt8] = []
-        for input in inputs where packed.count + 2 + input.count <= limit {
-            packed += [UInt8(input.count >> 8), UInt8(input.count & 255)] + input
-        }
-        try Data(packed).write(to: URL(filePath: file))
-    }
-
-    private static func unpacked(_ file: String) -> [[UInt8]] {
-        guard let data = try? Data(contentsOf: URL(filePath: file)) else { return [] }
-        var reader = InputReader([UInt8](data))
-        var inputs: [[UInt8]] = []
-        while !reader.isEmpty { inputs.append(reader.take(Int(reader.u16()))) }
-        return inputs
     }
 }
 

@@ -1,11 +1,12 @@
-// libFuzzer over everything of Sluice that reads bytes or text from others. One executable; the first
-// word says what is fuzzed:
+// libFuzzer over everything of Sluice that reads bytes or text from others, in one executable:
 //
-//     Fuzzing list                       the targets' names
-//     Fuzzing prepare TARGET DIRECTORY CORPUS   seeds and kept inputs as files, DIRECTORY.dict
-//     Fuzzing pack DIRECTORY CORPUS   keeps the smallest inputs of a directory in one file
-//     Fuzzing TARGET …                   libFuzzer's own options and corpora follow
+//     Fuzzing list                           the targets' names
+//     Fuzzing prepare TARGET DIRECTORY       the target's seeds as files, and DIRECTORY.dict
+//     Fuzzing unpack FILE DIRECTORY          kept inputs as files
+//     Fuzzing pack DIRECTORY FILE            the smallest inputs of a directory in one file
+//     FUZZING_TARGET=TARGET Fuzzing …        libFuzzer's own options and corpora
 //
+// The target is no word: libFuzzer starts the executable again with its own words alone to merge corpora.
 // A target traps on a broken promise; libFuzzer turns that, a crash, a hang and a leak into a finding.
 
 import Foundation
@@ -32,21 +33,23 @@ private func target(_ name: String) -> FuzzTarget {
 }
 
 private let words = Array(CommandLine.arguments.dropFirst())
-switch words.first {
-case nil: fail("usage: Fuzzinging list | prepare TARGET DIRECTORY | TARGET [libFuzzer's options]")
-case "list": for target in FuzzTarget.all { print(target.name) }
-case "prepare" where words.count == 4: try target(words[1]).prepare(words[2], corpus: words[3])
-case "pack" where words.count == 3:
-    try FuzzTarget.pack(words[1], into: words[2], limit: 4096)
-default:
-    chosen = target(words[0])
-    // The target's name is not libFuzzer's to read.
-    CommandLine.unsafeArgv[1] = CommandLine.unsafeArgv[0]
-    var arguments = CommandLine.unsafeArgv + 1
-    var count = CommandLine.argc - 1
+if let name = ProcessInfo.processInfo.environment["FUZZING_TARGET"] {
+    chosen = target(name)
+    var arguments = CommandLine.unsafeArgv
+    var count = CommandLine.argc
     exit(
         runDriver(&count, &arguments) { start, count in
             chosen?.run(Array(UnsafeBufferPointer(start: start, count: count)))
             return 0
         })
+}
+switch words.first {
+case "list" where words.count == 1: for target in FuzzTarget.all { print(target.name) }
+case "prepare" where words.count == 3: try target(words[1]).prepare(words[2])
+case "unpack" where words.count == 3: try KeptCorpus.unpack(words[1], into: words[2])
+case "pack" where words.count == 3: try KeptCorpus.pack(words[1], into: words[2])
+default:
+    fail(
+        "usage: Fuzzing list | prepare TARGET DIRECTORY | unpack FILE DIRECTORY | pack DIRECTORY FILE"
+    )
 }
