@@ -16,15 +16,6 @@ private let cases =
 
 @Suite("The mirror", .enabled(if: isRoot, needsRoot))
 struct LockstepTests {
-    @Test("generated cases", arguments: 0..<20 as Range<UInt64>)
-    func generated(seed: UInt64) throws {
-        let made = CaseGenerator.make(seed: seed, packets: 100)
-        let verdict = try Mirror.run(made)
-        if let divergence = verdict.divergence {
-            Issue.record("seed \(seed): \(divergence.report)")
-        }
-    }
-
     @Test("cases on which the two once differed, or which show what is compared", arguments: cases)
     func committed(file: String) throws {
         let text = try String(contentsOf: directory.appending(path: file), encoding: .utf8)
