@@ -28,6 +28,9 @@ public final class Dataplane {
         public var checksDestinationMAC = true
         /// For captures, where nobody resolves: every neighbour has a made-up MAC address.
         public var inventsNeighbours = false
+        /// For how long packets wait for a neighbour: three probes a second apart (`ucast_solicit`,
+        /// `retrans_time_ms`), and a reserve.
+        public var neighbourTimeout = Seconds(5)
 
         public init() {}
     }
@@ -44,7 +47,7 @@ public final class Dataplane {
     var ports = PortTable()
     let arena = FrameArena(byteCount: Dataplane.arenaBytes)
     var reassembly: Reassembly
-    var neighbourQueue = NeighbourQueue<WaitingPacket>()
+    var neighbourQueue: NeighbourQueue<WaitingPacket>
     var limiter: AnswerLimiter
     var defaultTimeToLive = NodeSettings().defaultTimeToLive
     var random: SeededRandom
@@ -62,6 +65,9 @@ public final class Dataplane {
     public init(engine: HookEngine, seed: UInt64, configuration: Configuration = Configuration()) {
         self.engine = engine
         self.configuration = configuration
+        var waiting = NeighbourQueue<WaitingPacket>.Limits()
+        waiting.timeout = configuration.neighbourTimeout
+        neighbourQueue = NeighbourQueue(limits: waiting)
         random = SeededRandom(seed: seed)
         reassembly = Reassembly(
             byteCount: configuration.fragmentBytes, seed: random.next())

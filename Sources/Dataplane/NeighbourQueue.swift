@@ -31,7 +31,6 @@ struct NeighbourQueue<Context>: ~Copyable {
         var bytes = 131_072
         var neighbours = 256
         var poolBytes = 1 << 20
-        /// Three probes a second apart (`ucast_solicit`, `retrans_time_ms`), and a reserve.
         var timeout = Seconds(5)
     }
 

@@ -20,12 +20,22 @@ public struct Agreement: Hashable, Sendable {
     public var events = 0
     /// Lines of `iptables-save -c`.
     public var ruleLines = 0
+    /// Cases that could not be compared to their end, since a random choice of the kernel's was not found
+    /// again within bounds; the packets before count.
+    public var cutShort = 0
+
+    func cutShort(at packet: Int) -> Agreement {
+        var agreement = Agreement(packets: packet, cutShort: 1)
+        agreement.carried = min(carried, packet)
+        return agreement
+    }
 
     public static func + (a: Agreement, b: Agreement) -> Agreement {
         Agreement(
             packets: a.packets + b.packets, carried: a.carried + b.carried,
             emissions: a.emissions + b.emissions, connections: a.connections + b.connections,
-            events: a.events + b.events, ruleLines: a.ruleLines + b.ruleLines)
+            events: a.events + b.events, ruleLines: a.ruleLines + b.ruleLines,
+            cutShort: a.cutShort + b.cutShort)
     }
 }
 

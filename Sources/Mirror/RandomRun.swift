@@ -26,12 +26,17 @@ public struct RandomRun {
         public var verdict: Verdict
         /// The case itself, or the small one that it was reduced to.
         public var subject: Case
+        /// A difference that did not show itself when the case was run again. It does not count: on a
+        /// machine that stands still for a second, limits by time fall on either side of a tick.
+        public var passing: Divergence?
     }
 
     /// What the cases touched so far.
     public private(set) var coverage = Coverage()
     public private(set) var agreement = Agreement()
     public private(set) var divergences = 0
+    /// Cases with a difference that did not show itself again.
+    public private(set) var passing = 0
 
     public init() {}
 
@@ -45,7 +50,14 @@ public struct RandomRun {
             let subject = CaseGenerator.make(seed: seed, packets: options.packets)
             let verdict = try Mirror.run(subject, coverage: &coverage)
             var result = Result(seed: seed, verdict: verdict, subject: subject)
-            switch verdict {
+            if let divergence = verdict.divergence {
+                result.verdict = try Mirror.run(subject)
+                if result.verdict.divergence == nil {
+                    result.passing = divergence
+                    passing += 1
+                }
+            }
+            switch result.verdict {
             case .agreement(let more): agreement = agreement + more
             case .divergence(let divergence):
                 divergences += 1

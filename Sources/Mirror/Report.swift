@@ -4,6 +4,7 @@ extension Agreement: CustomStringConvertible {
     public var description: String {
         "\(packets) packets, of which \(carried) were carried, as \(emissions) packets out; "
             + "\(connections) connections, \(events) events, \(ruleLines) lines of rules"
+            + (cutShort > 0 ? "; not comparable beyond these packets: \(cutShort) cases" : "")
     }
 }
 

@@ -19,6 +19,8 @@ public final class OfflineNode: PacketEngine {
         public var traces = false
         /// Take frames whatever MAC address they were sent to, as captures of other hosts need it.
         public var acceptsForeignMACs = false
+        /// Neighbours that nobody knows are given up, and errors sent, as a node does it.
+        public var givesUpNeighbours = true
 
         public init() {}
     }
@@ -62,6 +64,7 @@ public final class OfflineNode: PacketEngine {
         engine.fillsDeliveredOptions = true
         var configuration = Dataplane.Configuration()
         configuration.checksDestinationMAC = !options.acceptsForeignMACs
+        if !options.givesUpNeighbours { configuration.neighbourTimeout = Seconds(86_400) }
         dataplane = Dataplane(
             engine: engine, seed: subject.seed &+ 2, configuration: configuration)
         dataplane.settings = node.settings

@@ -43,13 +43,16 @@ extension MirrorCommand {
         }
         print(
             "\(count) cases of \(random.packets) packets from seed \(options.seed) on: "
-                + "\(run.divergences) not the same")
+                + "\(run.divergences) not the same, \(run.passing) once only")
         print("the same: \(run.agreement)")
         print(run.coverage.text, terminator: "")
         if run.divergences > 0 { throw ExitCode(1) }
     }
 
     private func report(_ result: RandomRun.Result) throws {
+        if let passing = result.passing {
+            print("seed \(result.seed): not the same once only\n\(passing.report)", terminator: "")
+        }
         switch result.verdict {
         case .agreement(let agreement): print("seed \(result.seed): the same: \(agreement)")
         case .divergence(let divergence):

@@ -62,13 +62,19 @@ struct Lockstep {
     mutating func run(_ options: Mirror.Options) throws -> Verdict {
         for (index, packet) in subject.packets.enumerated() {
             if let difference = try step(packet, index) {
+                if sluice.hasGivenUp { return .agreement(agreement.cutShort(at: index)) }
                 let divergence = Divergence(
                     place: .packet(index), packet: difference.packet, kernel: difference.kernel,
                     sluice: difference.sluice)
                 return .divergence(options.traces ? try traced(divergence, index) : divergence)
             }
         }
-        if let divergence = try compareFinalStates() { return .divergence(divergence) }
+        if let divergence = try compareFinalStates() {
+            if sluice.hasGivenUp {
+                return .agreement(agreement.cutShort(at: subject.packets.count))
+            }
+            return .divergence(divergence)
+        }
         return .agreement(agreement)
     }
 

@@ -25,6 +25,12 @@ final class SteeredNode {
     private var hits: [UInt64]
     private var spare: SeededRandom
     private var past: [Step] = []
+    /// What looking for the kernel's choices may still cost in this case: random numbers run backwards, and
+    /// packets lived through again.
+    private var searches = 20_000_000
+    private var repetitions = 60_000
+    /// A choice of the kernel's was not looked for to the end: a difference from there on says nothing.
+    private(set) var hasGivenUp = false
 
     /// A packet with the random sources that it met: enough to live through it again.
     private struct Step {
@@ -33,9 +39,16 @@ final class SteeredNode {
         var ports: SeededRandom
     }
 
+    /// A case may take long, and the kernel's node gives no neighbour up either (KernelPath).
+    private static var options: OfflineNode.Options {
+        var options = OfflineNode.Options()
+        options.givesUpNeighbours = false
+        return options
+    }
+
     init(_ subject: Case) throws {
         self.subject = subject
-        node = try OfflineNode(subject)
+        node = try OfflineNode(subject, options: Self.options)
         let rules = RandomChoices(subject.rules)
         randomRules = rules.randomRules
         portBases = rules.portBases
@@ -70,7 +83,7 @@ final class SteeredNode {
 
     /// The last packet's way, from living through everything again.
     func traceOfLast() throws -> String {
-        var options = OfflineNode.Options()
+        var options = Self.options
         options.traces = true
         let again = try OfflineNode(subject, options: options)
         var trace = ""
@@ -152,7 +165,12 @@ final class SteeredNode {
 
     /// A source whose next two numbers end in these 16 bits each.
     private func source(_ first: UInt16, then second: UInt16) -> SeededRandom? {
+        guard searches > 0 else {
+            hasGivenUp = true
+            return nil
+        }
         for high in 0..<400_000 as Range<UInt64> {
+            searches -= 1
             let source = SeededRandom(first: high << 16 | UInt64(first))
             var ahead = source
             _ = ahead.next()
@@ -214,7 +232,12 @@ final class SteeredNode {
             }
         }
         for candidate in candidates {
-            let again = try OfflineNode(subject)
+            guard repetitions > 0 else {
+                hasGivenUp = true
+                break
+            }
+            repetitions -= past.count + 1
+            let again = try OfflineNode(subject, options: Self.options)
             for step in past { _ = try Self.repeated(step, on: again) }
             let outcome = try Self.repeated(candidate, on: again)
             guard OutcomeComparison.agree(kernel, outcome, injected: packet) else { continue }
