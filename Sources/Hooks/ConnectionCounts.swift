@@ -9,6 +9,8 @@ import Wire
 private let nobody = UInt32.max
 /// CONNCOUNT_GC_MAX_COLLECT.
 private let mostCollected = 64
+/// CONNCOUNT_GC_MAX_NODES.
+private let mostReclaimed = 8
 
 private struct CountedConnection: BitwiseCopyable {
     var tuple: Tuple
@@ -18,6 +20,7 @@ private struct CountedConnection: BitwiseCopyable {
 
 /// What is counted for one network.
 private struct CountedNetwork: BitwiseCopyable {
+    /// `nobody` in a free slot.
     var rule: UInt32
     var address: UInt32
     var zone: UInt16
@@ -54,6 +57,8 @@ final class ConnectionCounts {
     private var freeConnection = nobody
     private var touchedNetworks: UInt32 = 0
     private var touchedConnections: UInt32 = 0
+    /// Where the search for networks that are over goes on.
+    private var hand = 0
 
     init(_ table: ConnectionTable) { self.table = table }
 
@@ -74,7 +79,8 @@ final class ConnectionCounts {
         swap(&networks, &oldNetworks)
         swap(&connections, &oldConnections)
         (freeNetwork, freeConnection, touchedNetworks, touchedConnections) = (nobody, nobody, 0, 0)
-        for index in 0..<Int(touched) where oldNetworks[index].count > 0 {
+        hand = 0
+        for index in 0..<Int(touched) where oldNetworks[index].rule != nobody {
             let old = oldNetworks[index]
             guard let rule = wanted.firstIndex(of: former[Int(old.rule)]),
                 let network = insert(
@@ -111,13 +117,16 @@ final class ConnectionCounts {
     private func count(
         _ rule: UInt32, _ address: UInt32, _ zone: UInt16, _ packet: CountedPacket, _ now: Timestamp
     ) -> UInt32 {
+        if isShort { reclaim(now) }
         guard let network = find(rule, address, zone) else {
             guard let fresh = insert(rule, address, zone, Ticks(now)),
                 add(fresh, packet.tuple, packet.zone)
             else { return 0 }
             return 1
         }
-        defer { if networks[network].count == 0 { remove(network) } }
+        // A network stays when its connections are gone: for one of them that still sends there is
+        // nothing to count then, and its packet is dropped.
+        //
         // What is assured has been counted, or never will be.
         if packet.isConfirmed, packet.isAssured {
             if networks[network].cleared != Ticks(now).rawValue { _ = clear(network, nil, now) }
@@ -186,6 +195,23 @@ final class ConnectionCounts {
 
     // MARK: Slots
 
+    /// Whether every slot of either kind has been used and none is free.
+    private var isShort: Bool {
+        (freeNetwork == nobody && Int(touchedNetworks) == networks.count)
+            || (freeConnection == nobody && Int(touchedConnections) == connections.count)
+    }
+
+    /// Looks at a few networks for whom nobody has asked for long and frees what is over. The kernel
+    /// does that while it looks for the place of a new network (`insert_tree`).
+    private func reclaim(_ now: Timestamp) {
+        for _ in 0..<min(mostReclaimed, Int(touchedNetworks)) {
+            hand = hand + 1 < Int(touchedNetworks) ? hand + 1 : 0
+            guard networks[hand].rule != nobody else { continue }
+            _ = clear(hand, nil, now)
+            if networks[hand].count == 0 { remove(hand) }
+        }
+    }
+
     private func bucket(_ rule: UInt32, _ address: UInt32, _ zone: UInt16) -> Int {
         let mixed =
             (UInt64(address) << 32 | UInt64(rule) << 16 | UInt64(zone)) &* 0x9E37_79B9_7F4A_7C15
@@ -235,6 +261,7 @@ final class ConnectionCounts {
             while networks[before].next != link { before = Int(networks[before].next) }
             networks[before].next = old.next
         }
+        networks[network].rule = nobody
         networks[network].next = freeNetwork
         freeNetwork = link
     }

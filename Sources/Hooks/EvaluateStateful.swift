@@ -27,8 +27,12 @@ extension HookEngine {
     }
 
     private func evaluate(recent index: Int, _ packet: Packet) -> MatchResult {
-        // As it was before forwarding took one off; a packet of a local socket is not forwarded.
-        let isForwarded = packet.outInterface != .none && packet.inInterface != .none
+        // As it was before forwarding took one off: so the kernel believes of everything that goes out
+        // and belongs to no socket, a REJECT rule's reset included.
+        let hasSocket =
+            packet.inInterface == .none
+            && !(packet.answers != nil && packet.view.protocol == .tcp)
+        let isForwarded = packet.outInterface != .none && !hasSocket
         return MatchResult(
             state.recent.evaluate(
                 index, source: packet.view.source, destination: packet.view.destination,

@@ -57,7 +57,8 @@ final class RecentLists {
     func follow(_ rules: [Stateful<RecentMatch>]) {
         var wanted: [RecentList] = []
         var places: [String: Int] = [:]
-        for rule in rules {
+        // In the order in which they were added: the first one makes the list.
+        for rule in rules.sorted(by: { $0.rule < $1.rule }) {
             let depth = Self.depth(rule.match)
             if let place = places[rule.match.name] {
                 wanted[place].depth = max(wanted[place].depth, depth)

@@ -355,6 +355,39 @@ struct StatefulTests {
         #expect(here.engine.recentLists.isEmpty)
     }
 
+    @Test("the mask of a list is that of the rule that made it, whatever others say")
+    func recentMask() {
+        let mask: UInt32 = 0xFFFF_0000
+        var here = Node {
+            $0.add(.filter, "FORWARD", matches: [.recent(RecentMatch(.set))], .none)
+            $0.add(.mangle, "FORWARD", matches: [.recent(RecentMatch(.check, mask: mask))], .drop)
+        }
+        let neighbour = IPv4Address(rawValue: client.rawValue ^ 1)
+        #expect(!dropped(&here, at: 0))
+        #expect(dropped(&here, at: 1))
+        #expect(!dropped(&here, at: 2, from: neighbour))
+        #expect(here.engine.recentList("DEFAULT")?.split(separator: "\n").count == 2)
+    }
+
+    @Test("a REJECT rule's reset is taken for a forwarded packet: its TTL counts one more")
+    func recentReset() {
+        let here = Node {
+            $0.add(
+                .filter, "OUTPUT", matches: [.recent(RecentMatch(.set, side: .destination))], .none)
+        }
+        var bytes = segment(node, 80, client, 1, flags: .rst)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        guard case .packet(let view) = PacketView.parse(raw.bytes) else {
+            Issue.record("the reset does not parse")
+            return
+        }
+        var packet = Packet(view: view)
+        packet.answers = Tracked(state: .invalid)
+        _ = here.engine.send(&raw, &packet, now: Timestamp(nanoseconds: here.time))
+        #expect(here.engine.recentList("DEFAULT")?.contains(" ttl: 65 ") == true)
+    }
+
     // MARK: hashlimit
 
     private func flows(_ keys: HashlimitMatch.Keys, above: Bool = false) -> HashlimitMatch {
@@ -426,6 +459,35 @@ struct StatefulTests {
             segment(blue, 80, client, 1, flags: [.rst, .ack], acknowledgement: 101), on: br0)
         #expect(opens(5, at: 60))
         #expect(!opens(6, at: 70))
+    }
+
+    @Test("a network whose connections are over drops what they still send, until another begins")
+    func connlimitEmpty() {
+        var here = Node {
+            $0.add(
+                .filter, "FORWARD", matches: [.connlimit(ConnlimitMatch(limit: 9))], .none
+            ) { $0.inInterface = InterfaceMatch(name: "eth0") }
+        }
+        func sends(_ port: UInt16, _ flags: TCPFlags, _ sequence: UInt32) -> Disposition {
+            // The next tick: what is over is looked for once in each.
+            here.time += 8_000_000
+            return here.handle(
+                segment(
+                    client, port, blue, 80, flags: flags, sequence: sequence, acknowledgement: 101),
+                on: eth0
+            ).disposition
+        }
+        func isDropped(_ disposition: Disposition) -> Bool {
+            if case .drop = disposition { true } else { false }
+        }
+        #expect(!isDropped(sends(1, .syn, 100)))
+        here.handle(
+            segment(blue, 80, client, 1, flags: [.syn, .ack], acknowledgement: 101), on: br0)
+        #expect(!isDropped(sends(1, .ack, 101)))
+        #expect(isDropped(sends(1, [.rst, .ack], 101)))
+        #expect(isDropped(sends(1, [.rst, .ack], 101)))
+        #expect(!isDropped(sends(2, .syn, 100)))
+        #expect(!isDropped(sends(1, [.rst, .ack], 101)))
     }
 
     // MARK: NFLOG
