@@ -36,12 +36,7 @@ struct CopiedPacket: Sendable {
     init(_ record: NFLogRecord, _ frame: RawSpan, _ now: Timestamp) {
         group = record.log.group
         time = now
-        let view = record.packet.view
-        // A size of 0 is all of it, as for the kernel.
-        let size = record.log.size.flatMap { $0 == 0 ? nil : Int($0) } ?? view.totalLength
-        let end =
-            view.networkOffset + min(size, view.totalLength, frame.byteCount - view.networkOffset)
-        bytes = (view.networkOffset..<end).map { frame.u8($0) }
+        bytes = record.range(inFrameOf: frame.byteCount).map { frame.u8($0) }
     }
 }
 

@@ -51,4 +51,11 @@ extension HookEngine {
 public struct NFLogRecord: Sendable {
     public var log: NFLogTarget
     public var packet: Packet
+
+    /// Which bytes of its frame the rule asks for, from the IP header on; a size of 0 is all of it.
+    public func range(inFrameOf length: Int) -> Range<Int> {
+        let size = log.size.flatMap { $0 == 0 ? nil : Int($0) } ?? packet.view.totalLength
+        let start = packet.view.networkOffset
+        return start..<start + min(size, packet.view.totalLength, length - start)
+    }
 }

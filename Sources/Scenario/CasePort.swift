@@ -9,6 +9,7 @@ import Wire
 final class Journal {
     var emissions: [(emission: Emission, time: Timestamp)] = []
     var log: [String] = []
+    var copies: [(group: UInt16, bytes: [UInt8])] = []
     var traces: [TraceRecord] = []
 }
 

@@ -30,6 +30,9 @@ public final class OfflineNode: PacketEngine {
     public var onEmission: ((Emission, Timestamp) -> Void)?
     /// Called for every packet's trace as one line of JSON, with `Options.traces`.
     public var onTrace: ((TraceRecord, TraceText) -> Void)?
+    /// Called for every packet that an NFLOG rule copied, before `inject` returns: its group, the bytes
+    /// from the IP header on and its time.
+    public var onPacketLog: ((UInt16, [UInt8], Timestamp) -> Void)?
     /// What LOG rules wrote, in the kernel's format.
     public private(set) var logLines: [String] = []
 
@@ -92,6 +95,10 @@ public final class OfflineNode: PacketEngine {
 
     private func watch(_ engine: HookEngine) {
         engine.onLog = { [journal] record, bytes in journal.log.append(record.line(bytes)) }
+        engine.onPacketLog = { [journal] record, bytes in
+            let copy = record.range(inFrameOf: bytes.byteCount).map { bytes.u8($0) }
+            journal.copies.append((record.log.group, copy))
+        }
         guard options.traces else { return }
         dataplane.traceFilter = { _, _ in true }
         dataplane.onTrace = { [journal] record in journal.traces.append(record) }
@@ -177,6 +184,8 @@ public final class OfflineNode: PacketEngine {
         takeEvents()
         logLines += journal.log
         journal.log = []
+        for (group, bytes) in journal.copies { onPacketLog?(group, bytes, now) }
+        journal.copies = []
         var outcome = Outcome(emissions: takeEmissions())
         guard options.traces else { return outcome }
         let words = traceText

@@ -53,7 +53,13 @@ extension Replay {
             let writer = writers[emission.place] ?? own
             emission.bytes.withRawSpan { writer.write($0, time: time) }
         }
-        for writer in Array(writers.values) + [own] where !writer.flush() {
+        var groups: [CaptureWriter] = []
+        for (group, copies) in copies {
+            let writer = try CaptureWriter(path: "\(directory)/nflog-\(group).pcap", content: .ip)
+            for copy in copies { copy.bytes.withRawSpan { writer.write($0, time: copy.time) } }
+            groups.append(writer)
+        }
+        for writer in Array(writers.values) + [own] + groups where !writer.flush() {
             throw CaseError("the disk does not take the captures")
         }
     }

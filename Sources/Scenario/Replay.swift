@@ -22,6 +22,8 @@ public struct Replay {
     public let logLines: [String]
     /// Everything the node sent or received, in order.
     private(set) var emissions: [(emission: Emission, time: Timestamp)] = []
+    /// What NFLOG rules copied, by group, in order.
+    private(set) var copies: [UInt16: [(bytes: [UInt8], time: Timestamp)]] = [:]
     /// `iptables -L -n -v -x` of every table.
     let listing: String
     /// One line of JSON per traced packet.
@@ -36,6 +38,7 @@ public struct Replay {
         let node = try OfflineNode(subject, options: options)
         let record = Record()
         node.onEmission = { record.emissions.append(($0, $1)) }
+        node.onPacketLog = { record.copies[$0, default: []].append(($1, $2)) }
         node.onTrace = { record.traceLines.append(TraceLine($0, $1).json) }
         var steps: [Step] = []
         for packet in subject.packets {
@@ -49,12 +52,14 @@ public struct Replay {
         logLines = node.logLines
         listing = RulesText.listed(node.rulesWithCounters)
         emissions = record.emissions
+        copies = record.copies
         traceLines = record.traceLines
     }
 
     /// What the node tells while it runs.
     private final class Record {
         var emissions: [(Emission, Timestamp)] = []
+        var copies: [UInt16: [([UInt8], Timestamp)]] = [:]
         var traceLines: [String] = []
     }
 }

@@ -56,6 +56,31 @@ struct ReplayTests {
         #expect(page.contains(try text("Golden/expected/packets.txt")))
     }
 
+    @Test(
+        "what NFLOG rules copy is a capture for each group, cut and changed as it was at the rule")
+    func copies() throws {
+        var subject = try Case(yaml: try text("Golden/case.yaml"), file: "case.yaml")
+        subject.rules = """
+            *mangle
+            -A PREROUTING -p udp -j NFLOG --nflog-group 7 --nflog-size 20
+            -A FORWARD -p tcp -j NFLOG --nflog-group 8
+            COMMIT
+
+            """
+        try withDirectory { directory in
+            try Replay(subject).write(to: "\(directory)/out")
+            let files = try contents("\(directory)/out")
+            let names = files.keys.filter { $0.hasPrefix("nflog") }
+            #expect(names.sorted() == ["nflog-7.pcap", "nflog-8.pcap"])
+            // A file header of 24 bytes, then 16 before each packet. Without NAT the node itself gets the
+            // question, so the answer is its own and does not pass PREROUTING.
+            #expect(files["nflog-7.pcap"]?.count == 24 + 16 + 20)
+            let whole = [UInt8](try #require(files["nflog-8.pcap"]))
+            try #require(whole.count == 24 + 16 + 40)
+            #expect(whole[24 + 16] == 0x45 && whole[24 + 16 + 8] == 63)
+        }
+    }
+
     /// A request every millisecond, each to a random port of the node's choice.
     private func busy(seed: UInt64) throws -> Case {
         var subject = try example()
