@@ -13,16 +13,17 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-// What bpf_get_socket_uid says where there is no user (kernel.overflowuid).
-#define OVERFLOW_USER 65534
-
-// As much of the kernel's own structs as the way to a socket's group needs; where it lies is found when the
+// As much of the kernel's own structs as the way to a socket's owner needs; where it lies is found when the
 // program is loaded (BTF).
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 typedef struct {
     __u32 val;
+} kuid_t;
+typedef struct {
+    __u32 val;
 } kgid_t;
 struct cred {
+    kuid_t fsuid;
     kgid_t fsgid;
 };
 struct file {
@@ -75,18 +76,17 @@ static __always_inline int reroute(struct __sk_buff *skb) {
     return bpf_redirect_neigh(route.ifindex, &hop, sizeof hop, 0);
 }
 
-// The group with which the socket's file was opened, as xt_owner.c finds it: of a half-open connection the
-// listener's; SLUICE_NOBODY where the socket has no file any more.
-static __always_inline __u32 group_of(struct __sk_buff *ctx) {
+// The user and group with which the socket's file was opened, as xt_owner.c finds them: of a half-open
+// connection the listener's; `NULL` where the socket has no file any more, or is the kernel's own.
+static __always_inline struct cred *opener_of(struct __sk_buff *ctx) {
     struct sk_buff *skb = bpf_cast_to_kern_ctx(ctx);
     struct sock *socket = BPF_CORE_READ(skb, sk);
     unsigned char state = BPF_CORE_READ(socket, __sk_common.skc_state);
     if (state == BPF_TCP_NEW_SYN_RECV)
         socket = BPF_CORE_READ(socket, __sk_common.skc_listener);
     if (!socket || state == BPF_TCP_TIME_WAIT)
-        return SLUICE_NOBODY;
-    struct cred *opener = BPF_CORE_READ(socket, sk_socket, file, f_cred);
-    return opener ? BPF_CORE_READ(opener, fsgid.val) : SLUICE_NOBODY;
+        return 0;
+    return BPF_CORE_READ(socket, sk_socket, file, f_cred);
 }
 
 SEC("tc")
@@ -108,14 +108,10 @@ int sluice_host_out(struct __sk_buff *skb) {
         .user = SLUICE_NOBODY,
         .group = SLUICE_NOBODY,
     };
-    struct bpf_sock *socket = skb->sk;
-    if (socket) {
-        // Half-open and time-wait sockets belong to a listener or to nobody.
-        __u32 user = bpf_get_socket_uid(skb);
-        if (bpf_sk_fullsock(socket) || user != OVERFLOW_USER) {
-            sender.user = bpf_htonl(user);
-            sender.group = bpf_htonl(group_of(skb));
-        }
+    struct cred *opener = skb->sk ? opener_of(skb) : 0;
+    if (opener) {
+        sender.user = bpf_htonl(BPF_CORE_READ(opener, fsuid.val));
+        sender.group = bpf_htonl(BPF_CORE_READ(opener, fsgid.val));
     }
     if (bpf_skb_store_bytes(skb, 0, &sender, sizeof sender, 0) < 0) {
         counter->discarded++;

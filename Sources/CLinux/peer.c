@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -10,6 +11,7 @@
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int sluice_plain_tap_open(const char *name) {
@@ -27,12 +29,23 @@ int sluice_plain_tap_open(const char *name) {
     return fd;
 }
 
-int sluice_packet_sender_open(uint32_t mark, uint32_t user) {
-    // A socket belongs to the file-system user of the thread that opens it (xt_owner, f_cred).
+int sluice_packet_sender_open(uint32_t mark, uint32_t user, uint32_t group) {
+    // A socket belongs to the file-system user and group of the thread that opens it, with the thread's
+    // supplementary groups (xt_owner, f_cred). The library's setgroups would change every thread's.
+    gid_t groups[NGROUPS_MAX];
+    long count = syscall(SYS_getgroups, NGROUPS_MAX, groups);
+    if (count < 0 || syscall(SYS_setgroups, 0, NULL) < 0) return -errno;
+    int groupBefore = setfsgid(group);
     int before = setfsuid(user);
     int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
     int error = errno;
     setfsuid((uid_t)before);
+    setfsgid((gid_t)groupBefore);
+    if (syscall(SYS_setgroups, count, groups) < 0 && fd >= 0) {
+        error = errno;
+        close(fd);
+        fd = -1;
+    }
     if (fd < 0) return -error;
     int yes = 1;
     if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0 ||

@@ -63,7 +63,8 @@ extension Daemon {
                 ingress = found.index
             }
             return node.explain(
-                frame, from: ingress, mark: description.mark, userID: description.userID)
+                frame, from: ingress, mark: description.mark, userID: description.userID,
+                groupID: description.groupID)
         }
     }
 
@@ -82,12 +83,13 @@ extension Daemon {
 
 extension Node {
     func explain(
-        _ frame: [UInt8], from interface: InterfaceIndex, mark: UInt32, userID: UInt32?
+        _ frame: [UInt8], from interface: InterfaceIndex, mark: UInt32, userID: UInt32?,
+        groupID: UInt32?
     ) -> TraceRecord {
         var frame = frame
         return frame.withMutableRawSpan { bytes in
             dataplane.explain(
-                &bytes, ingress: interface, mark: mark, userID: userID,
+                &bytes, ingress: interface, mark: mark, userID: userID, groupID: groupID,
                 now: Timestamp(nanoseconds: sluice_monotonic()))
         }
     }

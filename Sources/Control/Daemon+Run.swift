@@ -26,6 +26,7 @@ extension Daemon {
         }
         try cleanUpAfterTheDead(stateFile)
         let kernelRules = try examineKernel(configuration, &rules)
+        if let objection = rules.liveObjection { throw Refusal(objection) }
         var state = NodeState(
             processID: getpid(), processStart: processStart(getpid()) ?? 0,
             interfaces: configuration.interfaces)

@@ -11,7 +11,7 @@ enum DaemonChecks {
         let missing = privileges.missing
         guard !missing.isEmpty else { return }
         throw Refusal(
-            "sluice run needs root, or the capabilities CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF;"
+            "sluice run needs root, or the capabilities CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON;"
                 + " missing here: \(missing.joined(separator: ", "))")
     }
 

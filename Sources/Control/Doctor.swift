@@ -56,7 +56,7 @@ public struct Doctor {
     private static func typeInformation() -> Finding {
         let present = SystemCalls.isReadable("/sys/kernel/btf/vmlinux")
         return Finding(
-            verdict: present ? .ok : .note, subject: "BTF",
+            verdict: present ? .ok : .missing, subject: "BTF",
             explanation: present
                 ? "the kernel describes its types"
                 : "/sys/kernel/btf/vmlinux is not there (CONFIG_DEBUG_INFO_BTF, or /sys not mounted)"

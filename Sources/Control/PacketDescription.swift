@@ -26,6 +26,8 @@ public struct PacketDescription: Hashable, Sendable {
     public var mark: UInt32 = 0
     /// Of a packet of the node's own: the user whose socket sends it.
     public var userID: UInt32?
+    /// The group of that socket.
+    public var groupID: UInt32?
 }
 
 /// What is wrong with a description, where, and what would be right.
@@ -85,11 +87,14 @@ extension PacketDescription {
             mark = UInt32(try words.number("a mark from 0 to 0xffffffff", 0...0xFFFF_FFFF))
         case "user":
             userID = UInt32(try words.number("a user from 0 to 4294967294", 0...4_294_967_294))
+        case "group":
+            groupID = UInt32(try words.number("a group from 0 to 4294967294", 0...4_294_967_294))
         case "id":
             guard case .icmp(let type, _) = transport else { fallthrough }
             let identifier = try words.number("an identifier from 0 to 65535", 0...65535)
             transport = .icmp(type: type, identifier: UInt16(identifier))
-        default: throw option.unexpected("length, ttl, tos, mark, user, for icmp id, or the end")
+        default:
+            throw option.unexpected("length, ttl, tos, mark, user, group, for icmp id, or the end")
         }
     }
 

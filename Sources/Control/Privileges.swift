@@ -6,6 +6,7 @@ public struct Privileges {
         case netAdmin = 12
         case netRaw = 13
         case sysAdmin = 21
+        case perfmon = 38
         case bpf = 39
     }
 
@@ -26,6 +27,8 @@ public struct Privileges {
         if !has(.netRaw) { names.append("CAP_NET_RAW") }
         // Before Linux 5.8 loading programs was CAP_SYS_ADMIN's.
         if !has(.bpf), !has(.sysAdmin) { names.append("CAP_BPF") }
+        // To read who owns a socket (`bpf/owner.h`).
+        if !has(.perfmon), !has(.sysAdmin) { names.append("CAP_PERFMON") }
         return names
     }
 }

@@ -8,7 +8,7 @@ extension Dataplane {
     /// Neither rules' counters nor connections nor neighbours change, and nothing is sent.
     public func explain(
         _ frame: inout MutableRawSpan, ingress: InterfaceIndex, mark: UInt32 = 0,
-        userID: UInt32? = nil, now: Timestamp
+        userID: UInt32? = nil, groupID: UInt32? = nil, now: Timestamp
     ) -> TraceRecord {
         let origin: PacketOrigin = ingress == .none ? .host : .interface
         var record = TraceRecord(trace: Trace(), origin: origin, time: now, ingress: ingress)
@@ -17,7 +17,7 @@ extension Dataplane {
         case .packet(let view):
             var packet = Packet(
                 view: view, inInterface: ingress, inName: engine.routes.name(of: ingress),
-                mark: mark, userID: userID)
+                mark: mark, userID: userID, groupID: groupID)
             withRoom(engine.roomNeeded(view), behind: frame.bytes, view) { copy in
                 let (disposition, trace) = engine.explain(
                     &copy, &packet, ofNode: origin == .host, now: now)

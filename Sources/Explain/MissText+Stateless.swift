@@ -40,6 +40,9 @@ extension MissText {
     }
 
     private func reason(_ match: OwnerMatch) -> String {
+        if match.includesSupplementaryGroups, event.userID == nil {
+            return "no socket, so no supplementary groups"
+        }
         if let users = match.users {
             let holds = event.userID.map { users.value.contains($0) } ?? false
             if holds == users.inverted { return compare("user", event.userID, users) }

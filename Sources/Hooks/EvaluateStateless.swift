@@ -84,9 +84,11 @@ extension TTLMatch {
 }
 
 extension Packet {
-    /// xt_owner.c: a packet without a socket matches inverted tests only.
+    /// xt_owner.c: a packet without an owner matches inverted tests only. Supplementary groups are no
+    /// packet's here; asking for them still keeps every packet without a socket from matching.
     func isOwned(by test: OwnerMatch) -> Bool {
-        Self.holds(test.users, userID) && Self.holds(test.groups, groupID)
+        if test.includesSupplementaryGroups && userID == nil && !isFromKernelSocket { return false }
+        return Self.holds(test.users, userID) && Self.holds(test.groups, groupID)
     }
 
     private static func holds(_ test: Invertible<Interval<UInt32>>?, _ number: UInt32?) -> Bool {
@@ -94,6 +96,10 @@ extension Packet {
         guard let number else { return test.inverted }
         return test.value.contains(number) != test.inverted
     }
+
+    /// An ICMP error of the node's goes through a socket of the kernel's own, which no file stands for; a
+    /// TCP reset goes through none.
+    private var isFromKernelSocket: Bool { answers != nil && view.transport == .icmp }
 
     /// `skb->pkt_type`. What the node made, and what came back over `lo`, is for the host (eth_type_trans
     /// finds the address of `lo` in the frame).

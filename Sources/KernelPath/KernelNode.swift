@@ -26,6 +26,7 @@ public final class KernelNode: PacketEngine {
     struct Sender: Hashable {
         var mark: UInt32
         var userID: UInt32
+        var groupID: UInt32
     }
 
     /// Makes the namespace and sets it up. Its settings are a new kernel's own defaults unless the
@@ -97,9 +98,10 @@ public final class KernelNode: PacketEngine {
             }
             // What the device refuses, such as half an Ethernet header, is a packet that went nowhere.
             _ = tap.write(packet.bytes)
-        case .node(let mark, let userID):
+        case .node(let mark, let userID, let groupID):
             // So is what the kernel refuses a socket: no route, a rule that drops on OUTPUT.
-            _ = sendPacket(packet.bytes, through: try sender(Sender(mark: mark, userID: userID)))
+            let sender = try self.sender(Sender(mark: mark, userID: userID, groupID: groupID))
+            _ = sendPacket(packet.bytes, through: sender)
         }
     }
 
@@ -107,7 +109,8 @@ public final class KernelNode: PacketEngine {
         if let sender = senders[key] { return sender }
         let sender = try namespace.inside { () throws(KernelPathError) in
             try Descriptor(
-                sluice_packet_sender_open(key.mark, key.userID), "open a socket for packets")
+                sluice_packet_sender_open(key.mark, key.userID, key.groupID),
+                "open a socket for packets")
         }
         senders[key] = sender
         return sender

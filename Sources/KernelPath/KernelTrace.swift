@@ -55,7 +55,7 @@ extension KernelNode {
         try wait("xtables-monitor to listen") { try isListening() }
         var outcome = try inject(packet)
         _ = sendPacket(
-            Self.lastPacket, through: try sender(Sender(mark: Self.endMark, userID: 0)))
+            Self.lastPacket, through: try sender(Sender(mark: Self.endMark, userID: 0, groupID: 0)))
         try wait("the end of the trace") { output.contents().contains("\(Self.table):end:") }
         outcome.trace = Self.readable(output.contents())
         return outcome

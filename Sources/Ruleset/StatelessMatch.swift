@@ -212,6 +212,8 @@ public struct DCCPMatch: Hashable, Sendable {
 public struct OwnerMatch: Hashable, Sendable {
     public var users: Invertible<Interval<UInt32>>?
     public var groups: Invertible<Interval<UInt32>>?
+    /// `--suppl-groups`: any group of the socket's owner may be the one that `groups` names.
+    public var includesSupplementaryGroups = false
 
     public init(
         users: Invertible<Interval<UInt32>>? = nil, groups: Invertible<Interval<UInt32>>? = nil

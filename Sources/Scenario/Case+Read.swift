@@ -56,11 +56,12 @@ extension Case {
 extension CasePacket {
     fileprivate init(_ field: YAMLField, earlier: [CasePacket]) throws(CaseError) {
         let fields = try field.fields([
-            "at", "in", "frame", "from", "packet", "mark", "user", "answers", "note",
+            "at", "in", "frame", "from", "packet", "mark", "user", "group", "answers",
+            "note",
         ])
         switch (fields["in"], fields["from"]) {
         case (let link?, nil):
-            for name in ["packet", "mark", "user"] {
+            for name in ["packet", "mark", "user", "group"] {
                 if let wrong = fields[name] {
                     throw wrong.fault("goes with 'from: node'; a packet with 'in' has a frame")
                 }
@@ -77,8 +78,10 @@ extension CasePacket {
             }
             let mark = try fields["mark"]?.value("a number such as 1 or 0x10", NumberText.unsigned)
             let user = try fields["user"]?.number(0...UInt32.max)
+            let group = try fields["group"]?.number(0...UInt32.max)
             self.init(
-                origin: .node(mark: mark ?? 0, userID: user ?? 0), bytes: try Self.bytes(packet))
+                origin: .node(mark: mark ?? 0, userID: user ?? 0, groupID: group ?? 0),
+                bytes: try Self.bytes(packet))
         default: throw field.fault("expected either 'in: LINK' or 'from: node'")
         }
         if let at = fields["at"] {

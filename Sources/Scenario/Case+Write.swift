@@ -66,10 +66,11 @@ extension CasePacket {
         case .wire(let link):
             pairs.append(("in", Node(text: link)))
             pairs.append(("frame", Node(text: FrameText.text(bytes, hasEthernet: true))))
-        case .node(let mark, let userID):
+        case .node(let mark, let userID, let groupID):
             pairs.append(("from", "node"))
             if mark != 0 { pairs.append(("mark", Node(text: "\(mark)"))) }
             if userID != 0 { pairs.append(("user", Node(text: "\(userID)"))) }
+            if groupID != 0 { pairs.append(("group", Node(text: "\(groupID)"))) }
             pairs.append(("packet", Node(text: FrameText.text(bytes, hasEthernet: false))))
         }
         return Node(pairs)

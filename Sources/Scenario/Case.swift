@@ -32,7 +32,7 @@ public struct CasePacket: Hashable, Sendable {
         /// It comes in on an interface, named.
         case wire(link: String)
         /// A socket of the node's own sends it, with this SO_MARK and of this user.
-        case node(mark: UInt32 = 0, userID: UInt32 = 0)
+        case node(mark: UInt32 = 0, userID: UInt32 = 0, groupID: UInt32 = 0)
     }
 
     /// Since the beginning of the case.

@@ -23,7 +23,7 @@ final class CasePort: FramePort {
     private let journal: Journal
     /// Makes an emission of a frame and the interface on which it is to appear.
     private let emission: (RawSpan, TransmitMetadata) -> Emission
-    private var waiting: (bytes: [UInt8], mark: UInt32, userID: UInt32?)?
+    private var waiting: (bytes: [UInt8], mark: UInt32, userID: UInt32?, groupID: UInt32?)?
 
     init(
         interface: InterfaceIndex, name: String, journal: Journal,
@@ -36,23 +36,24 @@ final class CasePort: FramePort {
     }
 
     /// - Precondition: the frame before was received.
-    func inject(_ bytes: [UInt8], mark: UInt32 = 0, userID: UInt32? = nil) {
+    func inject(
+        _ bytes: [UInt8], mark: UInt32 = 0, userID: UInt32? = nil, groupID: UInt32? = nil
+    ) {
         precondition(waiting == nil, "a case's packets come one by one")
-        waiting = (bytes, mark, userID)
+        waiting = (bytes, mark, userID, groupID)
     }
 
     func receive(
         limit: Int, now: Timestamp, _ body: (inout MutableRawSpan, FrameMetadata) -> Void
     ) -> Int {
-        guard limit > 0, let (injected, mark, userID) = waiting else { return 0 }
+        guard limit > 0, let (injected, mark, userID, groupID) = waiting else { return 0 }
         waiting = nil
         var bytes = injected
         statistics.receivedFrames += 1
         statistics.receivedBytes += UInt64(bytes.count)
         let metadata = FrameMetadata(
-            ingress: interface, mark: mark, userID: userID,
-            // Whoever sends on a kernel's behalf is of group 0.
-            groupID: userID == nil ? nil : 0, time: now, wireLength: bytes.count)
+            ingress: interface, mark: mark, userID: userID, groupID: groupID, time: now,
+            wireLength: bytes.count)
         // Every port of a case copies what it is told to send: nothing outlives this call.
         bytes.withMutableRawSpan { body(&$0, metadata) }
         return 1

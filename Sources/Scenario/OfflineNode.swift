@@ -114,10 +114,10 @@ public final class OfflineNode: PacketEngine {
                 throw CaseError("there is no link '\(name)'")
             }
             port.inject(packet.bytes)
-        case .node(let mark, let userID):
+        case .node(let mark, let userID, let groupID):
             // Only what stands behind the Ethernet header matters.
             let header = [UInt8](repeating: 0, count: 12) + [8, 0]
-            host.inject(header + packet.bytes, mark: mark, userID: userID)
+            host.inject(header + packet.bytes, mark: mark, userID: userID, groupID: groupID)
         }
         dataplane.step(now: now)
         var outcome = collect()

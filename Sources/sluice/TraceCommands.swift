@@ -37,7 +37,7 @@ struct ExplainCommand: ParsableCommand {
               tcp 10.1.0.2:40000 > 10.1.0.1:8080 S
               udp 10.1.0.2:5353 > 10.1.0.1:53 length 100
               icmp 10.1.0.2 > 10.1.0.1 echo id 7
-            with ttl, tos, mark, user and length where they matter.
+            with ttl, tos, mark, user, group and length where they matter.
             """)
 
     @Option(

@@ -192,8 +192,9 @@ struct DaemonTests {
         #expect(outcome.status == 2)
         #expect(
             outcome.errors
-                == "sluice: sluice run needs root, or the capabilities CAP_NET_ADMIN, CAP_NET_RAW and"
-                + " CAP_BPF; missing here: CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF\n")
+                == "sluice: sluice run needs root, or the capabilities CAP_NET_ADMIN, CAP_NET_RAW,"
+                + " CAP_BPF and CAP_PERFMON; missing here: CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF,"
+                + " CAP_PERFMON\n")
     }
 
     @Test("a rules file is refused with file, line, column and word before anything is touched")
@@ -206,6 +207,43 @@ struct DaemonTests {
         #expect(outcome.status == 2)
         #expect(outcome.errors.contains("\(path), line 2, column 15: \"bogus\""))
         #expect(try triple.reaches())
+    }
+
+    @Test("the group that owns a socket of the node's is the one that rules see")
+    func group() throws {
+        let triple = try Triple("group")
+        _ = try triple.start()
+        let drop = "iptables -A OUTPUT -m owner ! --uid-owner 7 --gid-owner 1337 -j DROP"
+        #expect(try triple.sluice(drop).status == 0)
+        func calls(_ group: Int) throws -> Bool {
+            let call = "setpriv --regid=\(group) --clear-groups ping -c 1 -W 2 10.2.0.2"
+            return try Command(triple.words("n", call)).run().status == 0
+        }
+        #expect(try calls(1336))
+        #expect(try !calls(1337))
+        #expect(
+            try triple.sluice("iptables -nvxL OUTPUT").output.contains("       1       84 DROP"))
+    }
+
+    @Test("supplementary groups are refused by a running daemon, with the rule")
+    func supplementaryGroups() throws {
+        let refusal =
+            "rule 2 of chain OUTPUT, table filter: --suppl-groups of match \"owner\" is not"
+            + " supported by 'sluice run'"
+        let triple = try Triple("suppl")
+        let rule = "-A OUTPUT -m owner --gid-owner 7 --suppl-groups"
+        let path = "/tmp/sluice-test-\(getpid())-suppl"
+        defer { unlink(path) }
+        try TextFile.write("*filter\n-A OUTPUT\n\(rule)\nCOMMIT\n", to: path)
+        let outcome = try triple.sluice("run --interface c0 --rules \(path)")
+        #expect(outcome.status == 2)
+        #expect(outcome.errors.hasPrefix("sluice: " + refusal))
+        _ = try triple.start()
+        #expect(try triple.sluice("iptables -A OUTPUT").status == 0)
+        let changed = try triple.sluice("iptables " + rule)
+        #expect(changed.status == 4)
+        #expect(changed.errors.hasPrefix("iptables: " + refusal))
+        #expect(try triple.sluice("iptables -S OUTPUT").output == "-P OUTPUT ACCEPT\n-A OUTPUT\n")
     }
 
     @Test("refuses beside kernel rules and lists them, or takes them over and gives them back")

@@ -19,11 +19,12 @@ struct PacketDescriptionTests {
     @Test("UDP and ICMP with options")
     func others() throws {
         let udp = try PacketDescription(
-            parsing: " udp  1.2.3.4:1 > 5.6.7.8:65535 length 100 ttl 3 mark 0xff tos 16 user 33 ")
+            parsing: " udp  1.2.3.4:1 > 5.6.7.8:65535 length 100 ttl 3 mark 0xff tos 16 user 33 "
+                + "group 1337")
         #expect(udp.transport == .udp(source: Port(1), destination: Port(65535)))
         #expect(
             (udp.payloadLength, udp.timeToLive, udp.mark, udp.typeOfService) == (100, 3, 255, 16))
-        #expect(udp.userID == 33)
+        #expect((udp.userID, udp.groupID) == (33, 1337))
         let echo = try PacketDescription(parsing: "icmp 1.2.3.4 > 5.6.7.8 echo id 7")
         #expect(echo.transport == .icmp(type: 8, identifier: 7))
     }
@@ -53,7 +54,8 @@ struct PacketDescriptionTests {
             ),
             (
                 "udp 1.2.3.4:5 > 2.2.2.2:1 id 4",
-                "column 27: found 'id', expected length, ttl, tos, mark, user, for icmp id, or the end"
+                "column 27: found 'id', expected length, ttl, tos, mark, user, group, for icmp id,"
+                    + " or the end"
             ),
             ("icmp 1.2.3.4 > 2.2.2.2 ping", "column 24: found 'ping', expected echo or echo-reply"),
             (

@@ -47,9 +47,11 @@ private final class Pair {
         try compare(.wire(link: "eth0"), bytes, what)
     }
 
-    /// One packet of the node's own through both; `user` owns the socket.
-    func send(_ frame: TestFrame, user: UInt32) throws {
-        try compare(.node(mark: 0, userID: user), Array(frame.bytes[14...]), "user \(user)")
+    /// One packet of the node's own through both; `user` and `group` own the socket.
+    func send(_ frame: TestFrame, user: UInt32 = 0, group: UInt32 = 0) throws {
+        try compare(
+            .node(mark: 0, userID: user, groupID: group), Array(frame.bytes[14...]),
+            "user \(user), group \(group)")
     }
 
     private func compare(
@@ -320,6 +322,37 @@ struct KernelStatelessTests {
             try pair.send(frame, user: user)
         }
         try pair.compare(TestFrame().udp(1, 2).bytes, "forwarded: nobody's")
+        try pair.finish()
+    }
+
+    @Test("the group of the node's own packets, beside the user, and everything that has none")
+    func group() throws {
+        let tests = [
+            "--gid-owner 1337", "! --gid-owner 1337", "--gid-owner 1000-2000",
+            "--uid-owner 7 --gid-owner 1337", "! --uid-owner 7 --gid-owner 1337",
+            "! --uid-owner 7 ! --gid-owner 1337", "--gid-owner 1337 --suppl-groups",
+            "! --gid-owner 1337 --suppl-groups", "! --uid-owner 7 ! --gid-owner 0 --suppl-groups",
+        ]
+        let rules =
+            "*mangle\n" + tests.map { "-A POSTROUTING -m owner \($0)\n" }.joined()
+            + "COMMIT\n*filter\n" + tests.map { "-A OUTPUT -m owner \($0)\n" }.joined()
+                + """
+                -A OUTPUT -m owner --gid-owner 9 -j DROP
+                -A FORWARD -p udp --dport 3 -j REJECT
+                -A FORWARD -p tcp -j REJECT --reject-with tcp-reset
+                COMMIT
+
+                """
+        let pair = try Pair(rules)
+        let frame = TestFrame(source: IPv4Address(10, 2, 0, 1)).udp(1, 2)
+        for user: UInt32 in [0, 7] {
+            for group: UInt32 in [0, 9, 999, 1000, 1337, 2000, 2001, 65534, .max - 1] {
+                try pair.send(frame, user: user, group: group)
+            }
+        }
+        try pair.compare(TestFrame().udp(1, 2).bytes, "forwarded: nobody's")
+        try pair.compare(TestFrame().udp(1, 3).bytes, "an error of the node's: the kernel's own")
+        try pair.compare(TestFrame().tcp(1, 3, .syn).bytes, "a reset: nobody's")
         try pair.finish()
     }
 

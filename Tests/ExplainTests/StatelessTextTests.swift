@@ -38,6 +38,9 @@ struct StatelessTextTests {
             miss(.owner(OwnerMatch(users: Invertible(Interval(7, 7))))) == "user (none) ≠ 7")
         #expect(
             miss(.owner(OwnerMatch(groups: Invertible(Interval(7, 7))))) == "group (none) ≠ 7")
+        var supplementary = OwnerMatch(groups: Invertible(Interval(7, 7), inverted: true))
+        supplementary.includesSupplementaryGroups = true
+        #expect(miss(.owner(supplementary)) == "no socket, so no supplementary groups")
         #expect(
             miss(.pkttype(Invertible(.broadcast))) == "the frame's type ≠ broadcast")
         #expect(

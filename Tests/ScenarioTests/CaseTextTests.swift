@@ -39,7 +39,8 @@ struct CaseTextTests {
         subject.topology.loopbackAddresses = [try #require(LinkAddress("10.96.0.1/32"))]
         subject.packets.append(
             CasePacket(
-                time: Timestamp(nanoseconds: 3_000_000_001), origin: .node(mark: 16, userID: 1000),
+                time: Timestamp(nanoseconds: 3_000_000_001),
+                origin: .node(mark: 16, userID: 1000, groupID: 1337),
                 bytes: Array(subject.packets[0].bytes.dropFirst(14)), note: "2024-01-01"))
         subject.packets.append(
             CasePacket(

@@ -20,8 +20,9 @@ extension CasePacket {
     var summary: String {
         switch origin {
         case .wire(let link): "in \(link), \(bytes.summary(networkOffset: 14))"
-        case .node(let mark, let user):
-            "from the node, mark \(mark), user \(user), \(bytes.summary(networkOffset: 0))"
+        case .node(let mark, let user, let group):
+            "from the node, mark \(mark), user \(user), group \(group), "
+                + bytes.summary(networkOffset: 0)
         }
     }
 }

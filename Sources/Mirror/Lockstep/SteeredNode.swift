@@ -192,11 +192,12 @@ final class SteeredNode {
             record = frame.withMutableRawSpan {
                 dataplane.explain(&$0, ingress: interfaces[link] ?? .none, now: packet.time)
             }
-        case .node(let mark, let userID):
+        case .node(let mark, let userID, let groupID):
             frame = [UInt8](repeating: 0, count: 12) + [8, 0] + frame
             record = frame.withMutableRawSpan {
                 dataplane.explain(
-                    &$0, ingress: .none, mark: mark, userID: userID, now: packet.time)
+                    &$0, ingress: .none, mark: mark, userID: userID, groupID: groupID,
+                    now: packet.time)
             }
         }
         var counts = Array(repeating: 0, count: randomRules.count)

@@ -9,7 +9,7 @@ extension StatelessMatch {
         case .tos(let test): TOSMatchText(test: test)
         case .dscp(let test): DSCPMatchText(test: test)
         case .mac(let test): MACText(test: test)
-        case .owner(let test): OwnerText(value: test)
+        case .owner(let match): match
         case .physdev(let match): match
         case .pkttype(let test): PkttypeText(test: test)
         case .rpfilter(let options): options
