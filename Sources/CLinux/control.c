@@ -143,4 +143,5 @@ static uint64_t nanoseconds(clockid_t clock) {
 }
 
 uint64_t sluice_monotonic(void) { return nanoseconds(CLOCK_MONOTONIC); }
+uint64_t sluice_tick_clock(void) { return nanoseconds(CLOCK_MONOTONIC_COARSE); }
 uint64_t sluice_realtime(void) { return nanoseconds(CLOCK_REALTIME); }

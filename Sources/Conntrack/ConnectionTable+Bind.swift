@@ -99,13 +99,16 @@ extension ConnectionTable {
     /// Whether some other connection's packets come in under this tuple's answer
     /// (`nf_nat_used_tuple`).
     private func isTaken(_ tuple: Tuple, _ index: UInt32, _ now: Timestamp) -> Bool {
-        guard let other = lookUp(tuple.reversed, storage[index].zone, now: now) else {
-            return false
-        }
+        guard let other = lookUpReply(of: tuple, index, now) else { return false }
         // The same flow again: left to `confirm` to resolve.
         if storage[other.index].original == storage[index].original { return false }
         statistics.found &+= 1
         return true
+    }
+
+    private func lookUpReply(of tuple: Tuple, _ index: UInt32, _ now: Timestamp) -> Found? {
+        let zone = storage[index].zone
+        return lookUp(tuple.reversed, zone, in: zone.reply, now)
     }
 
     // MARK: Ports
@@ -154,9 +157,7 @@ extension ConnectionTable {
     /// one on its last legs and the SYN's sequence number is past its own: the other end, which keeps
     /// TIME_WAIT, will take the SYN (`nf_nat_used_tuple_harder`, which counts nothing as found).
     private func isHeld(_ tuple: Tuple, _ index: UInt32, _ now: Timestamp) -> Bool {
-        guard let other = lookUp(tuple.reversed, storage[index].zone, now: now) else {
-            return false
-        }
+        guard let other = lookUpReply(of: tuple, index, now) else { return false }
         let old = storage[other.index]
         guard other.direction == .reply, old.tcp.state.rawValue >= TCPState.timeWait.rawValue,
             old.status.contains(.sourceNAT),

@@ -35,8 +35,10 @@ extension ConnectionTable {
         return lookUp(tuple, zone, in: zone.reply, now, dry)
     }
 
-    private func lookUp(
-        _ tuple: Tuple, _ zone: Zone, in number: UInt16, _ now: Timestamp, _ dry: Bool
+    /// The same among the tuples that are filed under one zone: `number` is the zone of the direction
+    /// that is looked for, and who is found must agree with `zone` in its own.
+    func lookUp(
+        _ tuple: Tuple, _ zone: Zone, in number: UInt16, _ now: Timestamp, _ dry: Bool = false
     ) -> Found? {
         let bucket = hash(tuple, number)
         var link = storage.tupleHead(bucket)
@@ -96,7 +98,7 @@ extension ConnectionTable {
     func obstacle(_ found: Found, now: Timestamp, limit: Int) -> Obstacle {
         let tuple = storage[found.index][found.direction]
         let zone = storage[found.index].zone
-        if let other = lookUp(tuple, zone, now: now) { return .clash(other) }
+        if let other = lookUp(tuple, zone, in: zone[found.direction], now) { return .clash(other) }
         var length = 0
         var link = storage.tupleHead(hash(tuple, zone[found.direction]))
         while link != noEntry {

@@ -33,3 +33,6 @@ int sluice_usable_cpus(unsigned int *last);
 /// Nanoseconds of CLOCK_MONOTONIC and CLOCK_REALTIME.
 uint64_t sluice_monotonic(void);
 uint64_t sluice_realtime(void);
+/// Nanoseconds of CLOCK_MONOTONIC_COARSE, which moves with the kernel's ticks, by which connections end: on
+/// a machine that stood still the ticks come late, all at once.
+uint64_t sluice_tick_clock(void);

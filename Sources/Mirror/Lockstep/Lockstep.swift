@@ -43,7 +43,8 @@ struct Lockstep {
     let subject: Case
     let kernel: KernelNode
     let sluice: SteeredNode
-    private let start = sluice_monotonic()
+    /// Half a tick early, so that a tick's time lies in the middle of what Sluice takes for one.
+    private let start = sluice_tick_clock() &- 2_000_000
     private var agreement = Agreement()
     private(set) var coverage = Coverage()
     /// What each engine made of the packets so far, for those that answer them.
@@ -78,7 +79,15 @@ struct Lockstep {
         return .agreement(agreement)
     }
 
-    private func elapsed() -> Timestamp { Timestamp(nanoseconds: sluice_monotonic() &- start) }
+    private func elapsed() -> Timestamp { Timestamp(nanoseconds: sluice_tick_clock() &- start) }
+
+    /// connlimit clears its lists out once in a tick: packets that share one would have to share it on
+    /// both sides.
+    private func waitForTick() {
+        guard subject.rules.contains("connlimit") else { return }
+        let former = elapsed()
+        while elapsed() == former { usleep(200) }
+    }
 
     private func wait(until time: Timestamp) {
         while true {
@@ -105,6 +114,7 @@ struct Lockstep {
         kernelPacket = kernelPacket.numbered(index)
         sluicePacket = sluicePacket.numbered(index)
         injected.append(kernelPacket)
+        waitForTick()
         now = max(now, elapsed())
         sluicePacket.time = now
         let there = try kernel.inject(kernelPacket)

@@ -27,6 +27,7 @@ enum OutcomeComparison {
     /// A packet that a node makes itself has an identification that nobody can foretell, and a header
     /// checksum that follows from it; each must be right for itself.
     private static func agree(_ kernel: Emission, _ sluice: Emission, injected: UInt16?) -> Bool {
+        let kernel = kernel.withWholeChecksum
         if kernel.bytes == sluice.bytes { return true }
         guard let there = kernel.view, let here = sluice.view,
             there.identification != injected, here.identification != injected,
@@ -45,6 +46,25 @@ extension Emission {
     }
 
     var view: PacketView? { bytes.view(networkOffset: networkOffset) }
+
+    /// A reset that the node sends itself over `lo` is delivered with the pseudo-header's sum alone:
+    /// nobody needed more.
+    fileprivate var withWholeChecksum: Emission {
+        guard case .delivered = place, let view, view.transport == .tcp else { return self }
+        let start = view.transportOffset
+        var sum = InternetChecksum()
+        sum.addPseudoHeader(
+            source: view.source, destination: view.destination, protocol: view.protocol,
+            length: view.transportLength)
+        guard bytes.withRawSpan({ $0.u16(start + 16) }) == sum.folded else { return self }
+        // The field is part of what is summed.
+        sum = InternetChecksum()
+        bytes.withRawSpan { sum.add($0, start..<(start + view.transportLength)) }
+        var copy = self
+        copy.bytes[start + 16] = UInt8(sum.complemented >> 8)
+        copy.bytes[start + 17] = UInt8(sum.complemented & 0xFF)
+        return copy
+    }
 
     fileprivate var hasRightHeaderChecksum: Bool {
         guard let view else { return false }
