@@ -129,7 +129,8 @@ let package = Package(
             "KernelPathTests",
             ["KernelPath", "Scenario", "Wire", "Lab", "FrameFixture", "NamespaceFixture"]),
         tests(
-            "MirrorTests", ["Mirror", "Ruleset", "NamespaceFixture", "KernelPath", "Scenario"],
+            "MirrorTests",
+            ["Lab", "Mirror", "Ruleset", "NamespaceFixture", "KernelPath", "Scenario"],
             exclude: ["Cases"]),
         // The same packets through Sluice and through the kernel.
         tests(

@@ -41,7 +41,7 @@ extension HookEngine {
     }
 
     /// The connection that a packet counts as: its own, or for an untracked one what is known of its
-    /// tuple (`get_ct_or_tuple_from_skb`).
+    /// tuple, which stays the packet's even where it answers (`get_ct_or_tuple_from_skb`).
     private func counted(_ packet: Packet, _ bytes: RawSpan) -> CountedPacket? {
         var id = packet.tracked.connection
         guard
@@ -49,12 +49,12 @@ extension HookEngine {
                 ?? Tuple(packet.view.withPorts(bytes))
         else { return nil }
         if id == nil { id = connections.find(tuple, now: now)?.0 }
-        guard let id, let original = connections.tuple(id, .original) else {
+        guard let id else {
             return CountedPacket(tuple: tuple, zone: .none, isConfirmed: false, isAssured: false)
         }
         let status = connections.status(id)
         return CountedPacket(
-            tuple: original, zone: connections.zone(id),
+            tuple: tuple, zone: connections.zone(id),
             isConfirmed: status.contains(.confirmed), isAssured: status.contains(.assured))
     }
 
