@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import Glibc
 import NamespaceFixture
@@ -17,13 +18,13 @@ private let nodeRight = IPv4Address(10, 2, 0, 1)
 private final class Twin {
     let kernel: KernelTracker
     let table = ConnectionTable(capacity: 4096, seed: 1)
-    private let begin = tickClock()
+    private let begin = sluice_tick_clock()
 
     static let patience: UInt64 = 5_000_000_000
 
     init(nat: [String] = []) throws { kernel = try KernelTracker(nat: nat) }
 
-    var now: Timestamp { Timestamp(nanoseconds: tickClock() - begin) }
+    var now: Timestamp { Timestamp(nanoseconds: sluice_tick_clock() - begin) }
 
     /// Sends a frame through both; complaints about what differs.
     func step(_ frame: Frame, _ side: KernelTracker.Side) throws -> [String] {

@@ -19,14 +19,6 @@ private let hasTools = ["ip", "nft", "iptables", "conntrack"].allSatisfy { tool 
 let canAskKernel = isRoot && hasTools && access("/dev/net/tun", R_OK | W_OK) == 0
 let needsKernel: Testing.Comment = "needs root, /dev/net/tun, ip, nft, iptables and conntrack"
 
-/// Nanoseconds of the clock that moves with the kernel's ticks, by which entries end: on a machine that stood
-/// still the ticks come late, all at once.
-func tickClock() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-}
-
 final class KernelTracker: @unchecked Sendable {
     enum Side: Int { case left, right }
 

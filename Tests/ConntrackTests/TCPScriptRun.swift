@@ -1,6 +1,7 @@
 // A TCP script through an engine, Sluice's table or the kernel: each segment is sent, and what rules saw
 // of it and what the tracker holds afterwards is put down in the script's own terms.
 
+import CLinux
 import Foundation
 import Wire
 
@@ -164,12 +165,12 @@ struct KernelEngine: TCPScriptEngine {
     }
 
     func send(_ segment: TCPScript.Segment) throws -> TCPScript.Observation {
-        let start = tickClock()
+        let start = sluice_tick_clock()
         let seen = try kernel.send(
             segment.frame(flow), on: segment.from == .client ? .left : .right)
         let entry = try kernel.entry(flow.tuple)
         // A tick may have passed at once, and the kernel rounds down.
-        let late = 1 + UInt32((tickClock() - start) / 1_000_000_000)
+        let late = 1 + UInt32((sluice_tick_clock() - start) / 1_000_000_000)
         guard let entry, let state = entry.tcpState else {
             return TCPScript.Observation(sees: seen.state, entry: .gone)
         }

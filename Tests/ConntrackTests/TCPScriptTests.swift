@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import Testing
 import Wire
@@ -53,12 +54,12 @@ struct TCPScriptTests {
         let script = try TCPScript(parsing: scenario.text)
         let kernel = try Self.kernel.get()
         for attempt in 0..<3 {
-            let start = tickClock()
+            let start = sluice_tick_clock()
             let port = UInt16(10_000 + 3 * index + attempt)
             var engine = KernelEngine(kernel: kernel, flow: Flow(port))
             let complaints = try script.run(&engine)
             try kernel.resetSettings()
-            guard tickClock() - start < patience else { continue }
+            guard sluice_tick_clock() - start < patience else { continue }
             #expect(complaints.isEmpty, "\(scenario.name): \(complaints.joined(separator: "; "))")
             return
         }

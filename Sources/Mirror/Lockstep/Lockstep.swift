@@ -43,6 +43,7 @@ struct Lockstep {
     let subject: Case
     let kernel: KernelNode
     let sluice: SteeredNode
+    private let givesTicks: Bool
     /// Half a tick early, so that a tick's time lies in the middle of what Sluice takes for one.
     private let start = sluice_tick_clock() &- 2_000_000
     private var agreement = Agreement()
@@ -58,6 +59,7 @@ struct Lockstep {
         self.subject = subject
         self.kernel = kernel
         self.sluice = sluice
+        givesTicks = subject.rules.contains("connlimit")
     }
 
     mutating func run(_ options: Mirror.Options) throws -> Verdict {
@@ -84,7 +86,7 @@ struct Lockstep {
     /// connlimit clears its lists out once in a tick: packets that share one would have to share it on
     /// both sides.
     private func waitForTick() {
-        guard subject.rules.contains("connlimit") else { return }
+        guard givesTicks else { return }
         let former = elapsed()
         while elapsed() == former { usleep(200) }
     }

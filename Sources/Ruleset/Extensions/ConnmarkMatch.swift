@@ -18,14 +18,9 @@ struct ConnmarkText: ExtensionText {
     var test: Invertible<MarkTest>
     var extensionName: String { "connmark" }
 
-    private var mark: String {
-        CNumber.hex(test.value.value)
-            + (test.value.mask == .max ? "" : "/" + CNumber.hex(test.value.mask))
-    }
-
-    var saved: String { (test.inverted ? " !" : "") + " --mark " + mark }
+    var saved: String { (test.inverted ? " !" : "") + " --mark " + test.value.text }
     /// The blank where no `!` stands is the tool's.
     func listed(_ names: ListingNames) -> String {
-        " connmark match " + (test.inverted ? "!" : "") + " " + mark
+        " connmark match " + (test.inverted ? "!" : "") + " " + test.value.text
     }
 }

@@ -22,7 +22,7 @@ struct LogParser: TargetParser {
     mutating func take(_ use: OptionUse, _ context: inout RuleContext) throws(CommandError) {
         switch use.spec.id {
         case 1: value.level = try level(use)
-        case 2: value.prefix = try prefix(use)
+        case 2: value.prefix = try Self.prefix(use, longest: Self.longestPrefix)
         case 3: value.flags.insert(.tcpSequence)
         case 4: value.flags.insert(.tcpOptions)
         case 5: value.flags.insert(.ipOptions)
@@ -41,8 +41,12 @@ struct LogParser: TargetParser {
         return found.level
     }
 
-    /// Cut to what the kernel keeps, as iptables does.
-    private func prefix(_ use: OptionUse) throws(CommandError) -> String {
+    func target() -> Target { .log(value) }
+}
+
+extension ExtensionParser {
+    /// What LOG and NFLOG put before a line, cut to the bytes that the kernel keeps, as iptables does.
+    static func prefix(_ use: OptionUse, longest: Int) throws(CommandError) -> String {
         guard !use.value.isEmpty else {
             throw .parameter("Argument must have a minimum length of 1 characters\n", word: "")
         }
@@ -50,11 +54,9 @@ struct LogParser: TargetParser {
             throw .parameter("Newlines not allowed in --log-prefix", word: use.value)
         }
         var kept = use.value
-        while kept.utf8.count > Self.longestPrefix { kept.unicodeScalars.removeLast() }
+        while kept.utf8.count > longest { kept.unicodeScalars.removeLast() }
         return kept
     }
-
-    func target() -> Target { .log(value) }
 }
 
 extension LogTarget: ExtensionText {

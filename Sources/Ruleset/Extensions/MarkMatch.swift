@@ -12,22 +12,21 @@ struct MarkMatchParser: MatchParser {
     }
 
     func match() -> Match { .mark(value) }
-
 }
 
 struct MarkText: ExtensionText {
     var test: Invertible<MarkTest>
     var extensionName: String { "mark" }
 
-    private var mark: String {
-        CNumber.hex(test.value.value)
-            + (test.value.mask == .max ? "" : "/" + CNumber.hex(test.value.mask))
-    }
-
-    var saved: String { (test.inverted ? " !" : "") + " --mark " + mark }
+    var saved: String { (test.inverted ? " !" : "") + " --mark " + test.value.text }
     func listed(_ names: ListingNames) -> String {
-        " mark match " + (test.inverted ? "! " : "") + mark
+        " mark match " + (test.inverted ? "! " : "") + test.value.text
     }
+}
+
+extension MarkTest {
+    /// The mask is said where it is not the whole.
+    var text: String { CNumber.hex(value) + (mask == .max ? "" : "/" + CNumber.hex(mask)) }
 }
 
 extension ExtensionParser {

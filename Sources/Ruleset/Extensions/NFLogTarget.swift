@@ -15,7 +15,7 @@ struct NFLogParser: TargetParser {
     mutating func take(_ use: OptionUse, _ context: inout RuleContext) throws(CommandError) {
         switch use.spec.id {
         case 1: value.group = try number(use)
-        case 2: value.prefix = try prefix(use)
+        case 2: value.prefix = try Self.prefix(use, longest: Self.longestPrefix)
         case 3:
             _ = try size(use)
             context.warnings +=
@@ -38,18 +38,6 @@ struct NFLogParser: TargetParser {
             throw Self.outOfRange(use, "0", "4294967295")
         }
         return UInt32(number)
-    }
-
-    private func prefix(_ use: OptionUse) throws(CommandError) -> String {
-        guard !use.value.isEmpty else {
-            throw .parameter("Argument must have a minimum length of 1 characters\n", word: "")
-        }
-        guard !use.value.utf8.contains(10) else {
-            throw .parameter("Newlines not allowed in --log-prefix", word: use.value)
-        }
-        var kept = use.value
-        while kept.utf8.count > Self.longestPrefix { kept.unicodeScalars.removeLast() }
-        return kept
     }
 
     func target() -> Target { .nflog(value) }
