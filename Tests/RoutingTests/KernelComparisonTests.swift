@@ -92,8 +92,7 @@ struct KernelComparisonTests {
                 attempt { try requests.addRule(rule) }
             }
         }
-        for _ in 0..<60 {
-            let route = world.route(mirror.snapshot)
+        for route in world.routes(60, mirror.snapshot) {
             attempt { try requests.addRoute(route) }
         }
         _ = try mirror.process()

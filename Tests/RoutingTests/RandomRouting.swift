@@ -59,6 +59,16 @@ struct RandomRouting {
             scope: chance(85) ? .universe : pick([.link, .host, .site]))
     }
 
+    /// Those with a gateway that the kernel looks up come last: it looks once, when the route is made, and
+    /// what is made later could change the answer.
+    mutating func routes(_ count: Int, _ snapshot: RoutingSnapshot) -> [Route] {
+        let made = (0..<count).map { _ in route(snapshot) }
+        let looksUp = { (route: Route) in
+            route.nextHops.contains { $0.gateway != nil && !$0.flags.contains(.onlink) }
+        }
+        return made.filter { !looksUp($0) } + made.filter(looksUp)
+    }
+
     mutating func route(_ snapshot: RoutingSnapshot) -> Route {
         let length = pick([0, 0, 8, 12, 14, 16, 20, 22, 24, 25, 28, 32])
         var route = Route(

@@ -35,6 +35,25 @@ struct RefusalTests {
         #expect(outcome.standardError.contains("target \"\(name)\" is not supported by Sluice yet"))
     }
 
+    @Test(
+        "a name with white space or a quote is saved so that it loads again",
+        arguments: [" ", "\t", "\""],
+        [
+            "-i", "-o", "-m physdev --physdev-in", "-m recent --set --name",
+            "-m hashlimit --hashlimit-above 1/s --hashlimit-name",
+        ])
+    func oddName(character: String, option: String) {
+        let words = ["-A", "FORWARD"] + option.split(separator: " ").map(String.init)
+        var engine = Engine()
+        #expect(engine.run(.iptables, words + ["a\(character)b"], input: "").status == 0)
+        var again = Engine()
+        #expect(again.run(.restore, [], input: engine.saved).status == 0)
+        #expect(again.saved == engine.saved)
+        let refused = engine.run(.iptables, words + ["a\nb"], input: "")
+        #expect(refused.ruleset == nil)
+        #expect(refused.standardError.contains("must not hold the end of a line"))
+    }
+
     @Test("a table is all or nothing, and the tables before it stay")
     func atomicPerTable() {
         var engine = Engine()

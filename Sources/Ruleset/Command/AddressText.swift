@@ -75,6 +75,9 @@ enum AddressText {
                 "interface name `\(text)' must be shorter than IFNAMSIZ (15)", word: text,
                 expected: "15 characters at most")
         }
+        if let objection = text.lineObjection {
+            throw .parameter("interface name " + objection, word: text)
+        }
         if text.contains("/") || text.contains(" ") {
             warnings += "Warning: weird character in interface `\(text)' "
             warnings += "('/' and ' ' are not allowed by the kernel).\n"

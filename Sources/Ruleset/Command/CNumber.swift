@@ -55,6 +55,18 @@ extension String {
         return result + "\""
     }
 
+    /// A name as rules are saved. iptables never quotes one, and cannot load it again where it has a blank
+    /// or a quote.
+    var nameForSave: String {
+        let isOneWord = !unicodeScalars.contains { $0 == " " || $0 == "\t" || $0 == "\"" }
+        return isOneWord ? self : quotedForSave
+    }
+
+    /// What is wrong with a name that saved rules, which are lines, could not give back.
+    var lineObjection: String? {
+        unicodeScalars.contains("\n") ? "`\(self)' must not hold the end of a line" : nil
+    }
+
     /// Whether `self`, not empty, begins `name` in any case: how iptables takes abbreviated words.
     func abbreviates(_ name: String) -> Bool {
         !isEmpty && utf8.count <= name.utf8.count

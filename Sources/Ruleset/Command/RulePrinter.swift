@@ -32,7 +32,7 @@ extension Rule {
 
     private static func saved(_ option: String, _ interface: InterfaceMatch?) -> String {
         guard let interface else { return "" }
-        return (interface.inverted ? " !" : "") + " \(option) \(interface.text)"
+        return (interface.inverted ? " !" : "") + " \(option) \(interface.text.nameForSave)"
     }
 }
 

@@ -232,7 +232,8 @@ extension HashlimitMatch: ExtensionText {
         var text = " --hashlimit-\(above ? "above" : "upto")" + rate.text
         if !countsBytes { text += " --hashlimit-burst \(burst)" }
         if !keys.isEmpty { text += " --hashlimit-mode \(keysText(","))" }
-        return text + " --hashlimit-name \(name)" + tableText("--hashlimit-", expiry: rate.expiry)
+        return text + " --hashlimit-name \(name.nameForSave)"
+            + tableText("--hashlimit-", expiry: rate.expiry)
     }
 
     /// The period is that of the interval, as the tool has it.

@@ -53,18 +53,21 @@ extension PhysdevMatch.PortName {
 extension PhysdevMatch: ExtensionText {
     var extensionName: String { "physdev" }
 
-    var saved: String {
-        Self.text("is-in", isIn) + Self.text("in", inPort) + Self.text("is-out", isOut)
-            + Self.text("out", outPort) + Self.text("is-bridged", isBridged)
-    }
+    var saved: String { text(\.nameForSave) }
+    func listed(_ names: ListingNames) -> String { " PHYSDEV match" + text(\.self) }
 
-    func listed(_ names: ListingNames) -> String { " PHYSDEV match" + saved }
+    private func text(_ name: (String) -> String) -> String {
+        Self.text("is-in", isIn) + Self.text("in", inPort, name) + Self.text("is-out", isOut)
+            + Self.text("out", outPort, name) + Self.text("is-bridged", isBridged)
+    }
 
     private static func text(_ option: String, _ presence: Presence?) -> String {
         presence.map { ($0 == .isNotThere ? " !" : "") + " --physdev-\(option)" } ?? ""
     }
 
-    private static func text(_ option: String, _ port: Invertible<PortName>?) -> String {
-        port.map { ($0.inverted ? " !" : "") + " --physdev-\(option) \($0.value.text)" } ?? ""
+    private static func text(
+        _ option: String, _ port: Invertible<PortName>?, _ name: (String) -> String
+    ) -> String {
+        port.map { ($0.inverted ? " !" : "") + " --physdev-\(option) " + name($0.value.text) } ?? ""
     }
 }

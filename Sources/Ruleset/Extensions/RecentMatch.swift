@@ -68,7 +68,6 @@ struct RecentParser: MatchParser {
 extension RecentMatch: ExtensionText {
     var extensionName: String { "recent" }
 
-    /// The name as it is: not even one with a blank is quoted.
     var saved: String {
         var text = inverted ? " !" : ""
         switch operation {
@@ -81,7 +80,7 @@ extension RecentMatch: ExtensionText {
         if reaps { text += " --reap" }
         if hitCount > 0 { text += " --hitcount \(hitCount)" }
         if comparesTTL { text += " --rttl" }
-        return text + " --name \(name) --mask \(IPv4Address(rawValue: mask))"
+        return text + " --name \(name.nameForSave) --mask \(IPv4Address(rawValue: mask))"
             + (side == .source ? " --rsource" : " --rdest")
     }
 
@@ -119,6 +118,7 @@ enum ProcName {
         if name.isEmpty || name == "." || name == ".." || name.contains("/") {
             return "'\(name)' cannot be the name of a file"
         }
+        if let objection = name.lineObjection { return "a name " + objection }
         return name.utf8.count > longest ? "a name has at most \(longest) characters" : nil
     }
 }
