@@ -45,7 +45,7 @@ public struct HostPortStatistics: Hashable, Sendable {
     public init(name: String = HostPort.defaultName, programs: NodePrograms) throws {
         let module = try BPFModule(
             .host, sharing: ["heartbeat": programs.module.map("heartbeat")])
-        let device = try TapDevice(name: name, arp: false)
+        let device = try TapDevice(name: name)
         try check(
             unsafe sluice_interface_set_mtu(name, Self.maximumTransmissionUnit), "set the MTU",
             on: name)
@@ -58,6 +58,8 @@ public struct HostPortStatistics: Hashable, Sendable {
         let out = try module.attach("sluice_host_out", to: index, .egress)
         do {
             links = [out, try module.attach("sluice_host_in", to: index, .ingress)]
+            // A frame that came before the programs would be read as if its addresses were a sender.
+            try device.bringUp(arp: false)
         } catch {
             close(out)
             throw error

@@ -22,8 +22,9 @@ import Wire
     /// As many frames wait in the device while the worker is busy elsewhere.
     private static let queueLength: Int32 = 4096
 
-    init(name: String, arp: Bool) throws(SystemError) {
-        let descriptor = try Self.open(name, arp: arp)
+    /// The device is down at first: what is to be set up before the first frame has time for it.
+    init(name: String) throws(SystemError) {
+        let descriptor = try Self.open(name)
         self.name = name
         self.descriptor = descriptor
         interface = InterfaceIndex(rawValue: unsafe sluice_interface_index(name))
@@ -35,13 +36,16 @@ import Wire
         unsafe buffers.deallocate()
     }
 
-    private static func open(_ name: String, arp: Bool) throws(SystemError) -> Int32 {
+    func bringUp(arp: Bool) throws(SystemError) {
+        try check(unsafe sluice_interface_up(name, arp), "bring the device up", on: name)
+    }
+
+    private static func open(_ name: String) throws(SystemError) -> Int32 {
         let descriptor = try check(
             unsafe sluice_tap_open(name), "make a TAP device", on: name)
         do throws(SystemError) {
             try check(
                 unsafe sluice_interface_set_queue(name, queueLength), "size the queue", on: name)
-            try check(unsafe sluice_interface_up(name, arp), "bring the device up", on: name)
         } catch {
             close(descriptor)
             throw error

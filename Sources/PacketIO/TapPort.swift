@@ -17,7 +17,8 @@ public import Wire
 
     /// Makes the device and brings it up; it is gone with this object or the process.
     public init(name: String) throws(SystemError) {
-        device = try TapDevice(name: name, arp: true)
+        device = try TapDevice(name: name)
+        try device.bringUp(arp: true)
         interface = device.interface
         self.name = name
         descriptor = device.descriptor

@@ -134,7 +134,7 @@ extension KernelTests {
         private static func portrait(of lab: RunningLab) throws -> String {
             try lab.output(
                 """
-                ip -d link | sed -E 's/(_timer +)[0-9.]+/\\1/g'
+                ip -d link | sed -E 's/_timer +[0-9.]+/_timer/g'
                 ip addr; ip rule; ip route show table all
                 tc qdisc
                 for link in $(ls /sys/class/net); do
