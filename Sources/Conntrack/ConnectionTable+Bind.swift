@@ -100,8 +100,12 @@ extension ConnectionTable {
     /// (`nf_nat_used_tuple`).
     private func isTaken(_ tuple: Tuple, _ index: UInt32, _ now: Timestamp) -> Bool {
         guard let other = lookUpReply(of: tuple, index, now) else { return false }
-        // The same flow again: left to `confirm` to resolve.
-        if storage[other.index].original == storage[index].original { return false }
+        // The same flow again: left to `confirm` to resolve. In another zone it is another flow.
+        if storage[other.index].original == storage[index].original,
+            storage[other.index].originalZone == storage[index].originalZone
+        {
+            return false
+        }
         statistics.found &+= 1
         return true
     }

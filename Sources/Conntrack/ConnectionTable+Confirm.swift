@@ -75,6 +75,7 @@ extension ConnectionTable {
         let same =
             mine.original == storage[other.index].original
             && mine.reply == storage[other.index].reply
+            && mine.zone == storage[other.index].zone
         end(index, now: now)
         guard mine.original.protocol == .udp, same else {
             statistics.drop &+= 1
