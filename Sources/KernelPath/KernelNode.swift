@@ -58,14 +58,16 @@ public final class KernelNode: PacketEngine {
     public func inject(_ packet: CasePacket) throws -> Outcome {
         try send(packet)
         var emissions = collectFrames()
+        var newEvents: [String] = []
         try translated { () throws(NetlinkError) in
             for delivery in try deliveries.take() {
                 let link = linkNames[delivery.interface] ?? "\(delivery.interface)"
                 emissions.append(Emission(.delivered(link: link), bytes: delivery.packet))
             }
-            events += try connections.takeEvents()
+            newEvents = try connections.takeEvents()
         }
-        return Outcome(emissions: emissions)
+        events += newEvents
+        return Outcome(emissions: emissions, events: newEvents)
     }
 
     /// How many events there have been so far.

@@ -43,6 +43,8 @@ public final class OfflineNode: PacketEngine {
     private let names: [InterfaceIndex: String]
     private let journal: Journal
     private var events: [String] = []
+    /// How many of them outcomes have told.
+    private var handedOut = 0
     private var now = Timestamp(nanoseconds: 0)
 
     /// Behind every link's index.
@@ -186,7 +188,9 @@ public final class OfflineNode: PacketEngine {
         journal.log = []
         for (group, bytes) in journal.copies { onPacketLog?(group, bytes, now) }
         journal.copies = []
-        var outcome = Outcome(emissions: takeEmissions())
+        var outcome = Outcome(
+            emissions: takeEmissions(), events: Array(events[handedOut...]))
+        handedOut = events.count
         guard options.traces else { return outcome }
         let words = traceText
         for record in journal.traces {

@@ -38,14 +38,20 @@ public struct Emission: Hashable, Sendable {
 public struct Outcome: Hashable, Sendable {
     /// In the order in which they happened; with those that became due since the packet before.
     public var emissions: [Emission]
+    /// The lines of `conntrack -E` since the packet before.
+    public var events: [String]
     /// Why the packet itself went no further; `nil` where it did, where it waits for its other
     /// fragments, and always for the kernel, which does not say.
     public var dropReason: DropReason?
     /// The packet's way through the node in words, where the engine was asked to follow it.
     public var trace: String
 
-    public init(emissions: [Emission] = [], dropReason: DropReason? = nil, trace: String = "") {
+    public init(
+        emissions: [Emission] = [], events: [String] = [], dropReason: DropReason? = nil,
+        trace: String = ""
+    ) {
         self.emissions = emissions
+        self.events = events
         self.dropReason = dropReason
         self.trace = trace
     }

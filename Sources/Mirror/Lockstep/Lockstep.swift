@@ -131,11 +131,14 @@ struct Lockstep {
         agreement.carried += there.emissions.isEmpty ? 0 : 1
         agreement.emissions += there.emissions.count
         if OutcomeComparison.agree(there, here, injected: kernelPacket) { return nil }
+        var kernelLines = there.emissions.map(\.summary)
         var sluiceLines = here.emissions.map(\.summary)
         if let reason = here.dropReason { sluiceLines.append("dropped: \(reason)") }
-        return Difference(
-            packet: kernelPacket.summary, kernel: there.emissions.map(\.summary),
-            sluice: sluiceLines)
+        if there.opened != here.opened {
+            kernelLines += there.opened.map { $0.joined(separator: " ") }
+            sluiceLines += here.opened.map { $0.joined(separator: " ") }
+        }
+        return Difference(packet: kernelPacket.summary, kernel: kernelLines, sluice: sluiceLines)
     }
 
     private mutating func compareFinalStates() throws -> Divergence? {

@@ -1,5 +1,6 @@
-// Whether two engines did the same with a packet: the same packets out, on the same links, byte for byte.
-// The order counts among those of one link; between links the kernel has none that could be seen.
+// Whether two engines did the same with a packet: the same packets out, on the same links, byte for byte, and the
+// same connections opened. The order counts among those of one link; between links the kernel has none that could
+// be seen.
 
 import Scenario
 import Wire
@@ -9,7 +10,7 @@ enum OutcomeComparison {
     static func agree(_ kernel: Outcome, _ sluice: Outcome, injected: CasePacket) -> Bool {
         let there = byPlace(kernel)
         let here = byPlace(sluice)
-        guard there.keys == here.keys else { return false }
+        guard there.keys == here.keys, kernel.opened == sluice.opened else { return false }
         let identification = injected.view?.identification
         return there.allSatisfy { place, packets in
             let others = here[place] ?? []

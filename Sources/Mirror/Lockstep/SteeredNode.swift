@@ -68,7 +68,7 @@ final class SteeredNode {
         _ packet: CasePacket, after kernel: Outcome, hits: [UInt64], notLaterThan latest: Timestamp
     ) throws -> Outcome {
         let target = Target(
-            hits: zip(hits, self.hits).map { Int($0) - Int($1) }, view: kernel.firstView)
+            hits: zip(hits, self.hits).map { Int($0) - Int($1) }, ports: kernel.chosenPorts)
         self.hits = hits
         if !randomRules.isEmpty || !portBases.isEmpty { steer(packet, towards: target) }
         let outcome = try injectAndRemember(packet)
@@ -110,7 +110,7 @@ final class SteeredNode {
     private struct Target {
         /// Of each random rule, for this packet.
         var hits: [Int]
-        var view: PacketView?
+        var ports: ChosenPorts?
     }
 
     private func steer(_ packet: CasePacket, towards target: Target) {
@@ -126,17 +126,17 @@ final class SteeredNode {
             draws += 1
             engine.random = SeededRandom(seed: spare.next())
         }
-        guard let wanted = target.view, let found = prediction(packet).view else { return }
+        guard let wanted = target.ports, let found = prediction(packet).ports else { return }
         steerPorts(from: found, to: wanted) { [self] in
-            prediction(packet).view.map { $0.hasPorts(of: wanted) } ?? false
+            prediction(packet).ports == wanted
         }
     }
 
     /// Sets the source of port choices so that `found` becomes `wanted`, if `agrees` says that it did.
     private func steerPorts(
-        from found: PacketView, to wanted: PacketView, agrees: () -> Bool
+        from found: ChosenPorts, to wanted: ChosenPorts, agrees: () -> Bool
     ) {
-        guard !portBases.isEmpty, !found.hasPorts(of: wanted) else { return }
+        guard !portBases.isEmpty, found != wanted else { return }
         let table = node.dataplane.engine.connections
         let before = table.random
         for source in portSources(from: found, to: wanted) {
@@ -147,13 +147,11 @@ final class SteeredNode {
     }
 
     /// Sources of random numbers that may lead from one choice to the other.
-    private func portSources(from found: PacketView, to wanted: PacketView) -> [SeededRandom] {
-        let ends = [
-            (found.destinationPort, wanted.destinationPort), (found.sourcePort, wanted.sourcePort),
-        ]
+    private func portSources(from found: ChosenPorts, to wanted: ChosenPorts) -> [SeededRandom] {
+        let ends = [(found.destination, wanted.destination), (found.source, wanted.source)]
         let chosen =
             wanted.transport == .icmp
-            ? [wanted.icmpIdentifier] : ends.filter { $0.0 != $0.1 }.map { $0.1.rawValue }
+            ? [wanted.source] : ends.filter { $0.0 != $0.1 }.map(\.1)
         guard let first = chosen.first else { return [] }
         return portBases.flatMap { base -> [SeededRandom] in
             let high = spare.next() & ~0xFFFF
@@ -207,7 +205,7 @@ final class SteeredNode {
                 table: rule.table.rawValue, chain: rule.chain, number: rule.number)
             if let index = randomRules.firstIndex(of: address) { counts[index] += 1 }
         }
-        return Target(hits: counts, view: record.trace.events.last?.view)
+        return Target(hits: counts, ports: (record.trace.events.last?.view).map(ChosenPorts.init))
     }
 
     // MARK: Living through it again
@@ -220,8 +218,9 @@ final class SteeredNode {
     ) throws -> Outcome? {
         guard let last = past.popLast() else { return nil }
         var candidates = moments(of: last, notLaterThan: latest)
-        if let wanted = kernel.firstView, !portBases.isEmpty {
-            candidates += portSources(from: packet.view ?? wanted, to: wanted).map {
+        if let wanted = kernel.chosenPorts, !portBases.isEmpty {
+            let found = packet.view.map(ChosenPorts.init) ?? wanted
+            candidates += portSources(from: found, to: wanted).map {
                 Step(packet: last.packet, rules: last.rules, ports: $0)
             }
         }
@@ -259,29 +258,6 @@ final class SteeredNode {
             var other = step
             other.packet.time = Timestamp(nanoseconds: $0)
             return other
-        }
-    }
-}
-
-extension Outcome {
-    /// The first packet that is no ICMP error.
-    fileprivate var firstView: PacketView? {
-        emissions.lazy.compactMap(\.view).first { !$0.isICMPError }
-    }
-}
-
-extension PacketView {
-    fileprivate var isICMPError: Bool {
-        transport == .icmp && [3, 4, 5, 11, 12].contains(icmpType)
-    }
-
-    fileprivate func hasPorts(of other: PacketView) -> Bool {
-        guard transport == other.transport else { return false }
-        switch transport {
-        case .tcp, .udp:
-            return sourcePort == other.sourcePort && destinationPort == other.destinationPort
-        case .icmp: return icmpIdentifier == other.icmpIdentifier
-        default: return true
         }
     }
 }
