@@ -1,5 +1,6 @@
 // Routes added one after the other, each checked against those that are there, as the kernel checks them
-// (net/ipv4/fib_semantics.c, fib_check_nh and fib_valid_prefsrc; fib_trie.c, fib_table_insert).
+// (net/ipv4/fib_semantics.c, fib_check_nh and fib_valid_prefsrc; fib_trie.c, fib_table_insert). Policy rules are
+// added behind the routes: a rule that refuses packets to a gateway refuses no route by it.
 
 import Routing
 import Wire
@@ -7,20 +8,23 @@ import Wire
 struct RouteBuilder {
     private let interfaces: [Interface]
     private let addresses: [InterfaceAddress]
-    private let rules: [PolicyRule]
     private let forwards: Bool
     private var routes: [Route]
-    private(set) var snapshot: RoutingSnapshot
+    private var snapshot: RoutingSnapshot
 
-    init(
-        interfaces: [Interface], addresses: [InterfaceAddress], forwards: Bool, rules: [PolicyRule]
-    ) {
+    init(interfaces: [Interface], addresses: [InterfaceAddress], forwards: Bool) {
         self.interfaces = interfaces
         self.addresses = addresses
-        self.rules = rules
         self.forwards = forwards
         routes = Route.derived(interfaces: interfaces, addresses: addresses)
         snapshot = RoutingSnapshot(
+            interfaces: interfaces, addresses: addresses, routes: routes,
+            forwardsByDefault: forwards)
+    }
+
+    /// All routes, under the policy rules that were added behind them.
+    func snapshot(rules: [PolicyRule]) -> RoutingSnapshot {
+        RoutingSnapshot(
             interfaces: interfaces, addresses: addresses, rules: rules, routes: routes,
             forwardsByDefault: forwards)
     }
@@ -42,9 +46,7 @@ struct RouteBuilder {
                 message: "there is a route of the same prefix, table, TOS and metric already")
         }
         routes.append(route)
-        snapshot = RoutingSnapshot(
-            interfaces: interfaces, addresses: addresses, rules: rules, routes: routes,
-            forwardsByDefault: forwards)
+        snapshot = snapshot(rules: PolicyRule.defaults)
     }
 
     /// A gateway must be on a link; which one, the routes so far say.

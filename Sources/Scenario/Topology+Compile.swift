@@ -23,8 +23,7 @@ extension Topology {
         let addresses = compiledAddresses(interfaces)
         let indices = Dictionary(uniqueKeysWithValues: interfaces.map { ("\($0.name)", $0.index) })
         var builder = RouteBuilder(
-            interfaces: interfaces, addresses: addresses, forwards: internet.forwards,
-            rules: try compiledRules())
+            interfaces: interfaces, addresses: addresses, forwards: internet.forwards)
         for (position, text) in routes.enumerated() {
             let field = "topology.routes[\(position + 1)]"
             do {
@@ -35,8 +34,8 @@ extension Topology {
             }
         }
         return CompiledTopology(
-            routes: builder.snapshot, neighbours: try compiledNeighbours(indices),
-            settings: settings)
+            routes: builder.snapshot(rules: try compiledRules()),
+            neighbours: try compiledNeighbours(indices), settings: settings)
     }
 
     // MARK: Settings
