@@ -104,7 +104,7 @@ extension AnsweredPacket {
     }
 
     private static func isSingleHost(_ address: IPv4Address) -> Bool {
-        !address.isZeroNetwork && !address.isMulticast && !address.isLimitedBroadcast
+        address != .any && !address.isMulticast && !address.isLimitedBroadcast
     }
 
     /// Echo, timestamp, information and address mask, and their replies; every other type, also an

@@ -42,7 +42,7 @@ extension HookEngine {
 
     private func answeringAddress(_ packet: Packet) -> IPv4Address {
         let source = packet.view.source
-        guard source.isZeroNetwork else {
+        guard source == .any else {
             let checksMark = routes.interface(packet.inInterface)?.settings.sourceValidMark ?? false
             let back = routes.route(
                 output: RouteQuery(

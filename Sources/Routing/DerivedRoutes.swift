@@ -36,7 +36,7 @@ extension Route {
         }
         let subnet = address.subnet
         let reachesBeyond = address.prefixLength < 32 || address.peer != address.local
-        guard !address.isSecondary, !subnet.address.isZeroNetwork, reachesBeyond else {
+        guard !address.isSecondary, subnet.address != .any, reachesBeyond else {
             return routes
         }
         routes.append(

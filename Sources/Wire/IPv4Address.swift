@@ -27,6 +27,7 @@ public struct IPv4Address: RawRepresentable, Hashable, Comparable, Sendable {
         rawValue = value
     }
 
+    /// Nobody's address. The rest of 0.0.0.0/8 is ordinary, as it is to Linux since 5.3 (`ipv4_is_zeronet`).
     public static let any = IPv4Address(rawValue: 0)
     public static let loopback = IPv4Address(127, 0, 0, 1)
     public static let broadcast = IPv4Address(rawValue: 0xFFFF_FFFF)
@@ -36,8 +37,6 @@ public struct IPv4Address: RawRepresentable, Hashable, Comparable, Sendable {
     /// 224.0.0.0/4 (RFC 1112).
     @inlinable public var isMulticast: Bool { rawValue >> 28 == 0xE }
     @inlinable public var isLimitedBroadcast: Bool { rawValue == 0xFFFF_FFFF }
-    /// 0.0.0.0/8, "this network" (RFC 1122, 3.2.1.3 a).
-    @inlinable public var isZeroNetwork: Bool { rawValue >> 24 == 0 }
 
     @inlinable
     public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }

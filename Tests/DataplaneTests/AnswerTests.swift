@@ -38,10 +38,12 @@ struct AnswerPermissionTests {
 
     @Test("errors go to single hosts only")
     func sources() {
-        for source in ["0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255"] {
+        for source in ["0.0.0.0", "224.0.0.1", "255.255.255.255"] {
             #expect(!mayError(TestFrame(source: IPv4Address(source)!).udp(1, 2)))
         }
-        #expect(mayError(TestFrame(source: IPv4Address(240, 0, 0, 1)).udp(1, 2)))
+        for source in ["0.0.0.1", "0.1.2.3", "240.0.0.1"] {
+            #expect(mayError(TestFrame(source: IPv4Address(source)!).udp(1, 2)))
+        }
     }
 
     @Test("REJECT stays silent about a wrong transport checksum, where the protocol has one")

@@ -37,6 +37,17 @@ struct DerivedRoutesTests {
             ])
     }
 
+    @Test("only the subnet that begins at 0.0.0.0 has no route")
+    func zeroNetwork() {
+        #expect(
+            derived(address(IPv4Address(0, 1, 0, 1), 24), address(IPv4Address(0, 0, 0, 5), 24)) == [
+                "broadcast 0.1.0.255/32 table 255 src 0.1.0.1",
+                "local 0.0.0.5/32 table 255 src 0.0.0.5",
+                "local 0.1.0.1/32 table 255 src 0.1.0.1",
+                "unicast 0.1.0.0/24 table 254 src 0.1.0.1",
+            ])
+    }
+
     @Test("a secondary speaks as its primary")
     func secondary() {
         #expect(
