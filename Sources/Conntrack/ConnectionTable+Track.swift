@@ -70,16 +70,10 @@ extension ConnectionTable {
         }
         let before = storage[index].expires
         let verdict = storage[index].follow(facts, found.direction, settings)
-        if storage[index].expires < before, TimerWheel.isFiledTooLate(index, storage) {
-            wheel.remove(index, storage)
-            wheel.insert(index, storage)
-        }
+        if storage[index].expires < before { refile(index) }
         switch verdict {
-        case .reopen, .acceptedAndEnds:
-            break
-        case .accepted, .invalid:
-            let evictable = storage[index].mayBeEvicted
-            if storage[index].isEvictable != evictable { setEvictable(index, evictable) }
+        case .reopen, .acceptedAndEnds: break
+        case .accepted, .invalid: setEvictable(index, storage[index].mayBeEvicted)
         }
         // Ended before it counts as answered: so says the event too.
         switch verdict {
@@ -106,6 +100,28 @@ extension ConnectionTable {
             storage[found.index].pendingEvents.insert(.reply)
         }
         return tracked
+    }
+
+    /// After the deadline moved to an earlier moment.
+    private func refile(_ index: UInt32) {
+        guard TimerWheel.isFiledTooLate(index, storage) else { return }
+        wheel.remove(index, storage)
+        wheel.insert(index, storage)
+    }
+
+    /// The node refuses a TCP connection with a reset of its own, which is not tracked: what was confirmed
+    /// is in CLOSE from then on (`nf_conntrack_tcp_set_closing`). The event waits for the reset's `confirm`.
+    public func close(_ id: ConnectionID, now: Timestamp) {
+        guard let index = slot(id), storage[index].original.protocol == .tcp,
+            storage[index].status.contains(.confirmed), !storage[index].status.contains(.dying),
+            storage[index].tcp.state != .close
+        else { return }
+        let before = storage[index].expires
+        storage[index].tcp.state = .close
+        storage[index].expires = (now + settings.tcpTimeoutClose).nanoseconds
+        storage[index].pendingEvents.insert(.protocolState)
+        if storage[index].expires < before { refile(index) }
+        setEvictable(index, storage[index].mayBeEvicted)
     }
 
     // MARK: A new connection

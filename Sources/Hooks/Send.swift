@@ -67,11 +67,14 @@ extension HookEngine {
         return decision
     }
 
-    /// An error about a packet is related to that packet's connection, seen from its other side, from
-    /// its making on (`nf_conntrack_attach`).
+    /// An answer to a packet is related to that packet's connection, seen from its other side, from
+    /// its making on (`nf_conntrack_attach`). A reset closes it (`nf_ct_set_closing`).
     private func attach<O: WalkObserver>(
         _ answered: Tracked, _ packet: inout Packet, _ observer: inout O
     ) {
+        if packet.view.protocol == .tcp, let id = answered.connection {
+            connections.close(id, now: now)
+        }
         packet.tracked = Tracked(
             state: .related, connection: answered.connection,
             direction: answered.direction.opposite)

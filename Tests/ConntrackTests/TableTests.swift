@@ -153,6 +153,41 @@ struct TableTests {
         #expect(table.eventsLost > 0)
     }
 
+    @Test("a confirmed TCP connection that the node resets is closed, and says so once")
+    func closed() throws {
+        let table = ConnectionTable(capacity: 16, seed: 1)
+        table.listen(capacity: 8)
+        table.pass(.tcp(Flow(), .syn, seq: 100), at: seconds(0))
+        table.pass(.tcp(Flow().back, [.syn, .ack], seq: 9, ack: 101), at: seconds(0))
+        var tracked = table.pass(.tcp(Flow(), .ack, seq: 101, ack: 10), at: seconds(0))
+        while table.nextEvent() != nil {}
+        let id = try #require(tracked.connection)
+        table.close(id, now: seconds(1))
+        table.close(id, now: seconds(5))
+        #expect(table.tcpState(id) == .close)
+        #expect(table.nextEvent() == nil, "the reset may still be dropped")
+        _ = table.confirm(&tracked, now: seconds(1))
+        let event = try #require(table.nextEvent())
+        #expect(event.kind == .update)
+        #expect(event.record.tcpState == .close)
+        table.expire(now: seconds(10.5))
+        #expect(table.count == 1)
+        table.expire(now: seconds(11.5))
+        #expect(table.count == 0)
+        #expect(table.nextEvent()?.kind == .destroy)
+    }
+
+    @Test("what the node resets before it is confirmed, or without TCP, stays as it is")
+    func notClosed() throws {
+        let table = ConnectionTable(capacity: 16, seed: 1)
+        let opening = try #require(table.track(.tcp(Flow(), .syn), at: seconds(0)).connection)
+        table.close(opening, now: seconds(0))
+        #expect(table.tcpState(opening) == .synSent)
+        let datagram = try #require(table.pass(.udp(Flow(9)), at: seconds(0)).connection)
+        table.close(datagram, now: seconds(0))
+        #expect(table.timeout(datagram, now: seconds(0)) == Seconds(30))
+    }
+
     @Test("two packets of one UDP flow that race are one connection")
     func clash() {
         let table = ConnectionTable(capacity: 4, seed: 1)
