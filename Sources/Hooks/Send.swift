@@ -31,9 +31,8 @@ extension HookEngine {
         let before = RouteInputs(packet)
         if let end = filter(.mangle, .output, &bytes, &packet, &observer) { return end }
         if before != RouteInputs(packet) { decision = reroute(&packet, &observer) }
-        let destination = packet.view.destination
         if let end = nat(.output, .destination, &bytes, &packet, &observer) { return end }
-        if destination != packet.view.destination { decision = reroute(&packet, &observer) }
+        if isDestinationTranslated(packet) { decision = reroute(&packet, &observer) }
         guard decision.leadsSomewhere else { return .drop(.noRoute) }
         if let end = filter(.filter, .output, &bytes, &packet, &observer) { return end }
         setEgress(decision, &packet)
@@ -56,6 +55,16 @@ extension HookEngine {
             mark = packet.mark
             typeOfService = packet.view.typeOfService
         }
+    }
+
+    /// Whether the packet's connection has another destination in this direction than the one it was sent to
+    /// (`nf_nat_ipv4_local_fn`). The packet itself may have had the right one all along: an error about a
+    /// connection with a translated source goes to the sender that it quotes.
+    private func isDestinationTranslated(_ packet: Packet) -> Bool {
+        guard rules.hasNAT, let id = packet.tracked.connection else { return false }
+        let direction = packet.tracked.direction
+        return connections.tuple(id, direction)?.destination
+            != connections.tuple(id, direction.opposite)?.source
     }
 
     private func reroute<O: WalkObserver>(
