@@ -27,10 +27,9 @@ extension Reassembly {
             pool.load(
                 entry.chain, count: before + entry.length, into: &out,
                 at: 14 + header - before + entry.offset)
-            if pieceLengths.count < Self.rememberedPieces { pieceLengths.append(entry.length) }
+            pieceLengths.append(entry.length)
             piece = entry.next
         }
-        if queue.pieces > Self.rememberedPieces { pieceLengths.removeAll(keepingCapacity: true) }
         let dontFragment = queue.largestDontFragment == queue.largest
         writeHeader(of: queue, dontFragment: dontFragment, into: &out)
         close(index)

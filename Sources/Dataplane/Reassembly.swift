@@ -107,10 +107,9 @@ struct Reassembly: ~Copyable {
     private var newest = ChunkPool.none
     private let hashKey: UInt64
     var completed = ChunkPool.none
-    /// Payload lengths of the datagram last completed, in order, as the kernel would send them on
-    /// again (ip_do_fragment's fast path); empty where they were too many to remember.
+    /// Payload lengths of the datagram last completed, in order, as the kernel sends them on again
+    /// (ip_do_fragment's fast path).
     var pieceLengths: [Int]
-    static let rememberedPieces = 64
 
     /// - Parameters:
     ///   - byteCount: the pool's size; `ipfrag_high_thresh`.
@@ -129,7 +128,7 @@ struct Reassembly: ~Copyable {
         freePieces = Array((0..<Int32(pieceCount)).reversed())
         hashKey = seed | 1
         pieceLengths = []
-        pieceLengths.reserveCapacity(Self.rememberedPieces)
+        pieceLengths.reserveCapacity(pieceCount)
     }
 
     /// Whether anything waits, and until when at the earliest.

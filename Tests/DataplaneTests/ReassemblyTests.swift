@@ -65,6 +65,13 @@ struct ReassemblyTests {
         #expect(assembler.reassembly.pieceLengths == [1480, 1480, 48])
     }
 
+    @Test("the sizes of all pieces are remembered, however many there were")
+    func manyPieces() {
+        let assembler = Assembler()
+        for part in whole.fragments(of: 16) { assembler.insert(part) }
+        #expect(assembler.reassembly.pieceLengths == Array(repeating: 16, count: 188))
+    }
+
     @Test("an overlap discards the datagram with all that arrived")
     func overlap() {
         let assembler = Assembler()
