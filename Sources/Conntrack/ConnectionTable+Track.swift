@@ -25,6 +25,24 @@ extension ConnectionTable {
         return consider(bytes, view, template, verify, now, dry: true)
     }
 
+    /// What `peek` says; but a connection that `track` would make gets an entry, so that a dry run can bind
+    /// it, and gives it back with `releaseUnconfirmed`. Nothing else changes: neither is one evicted for it,
+    /// nor does one end that the packet reopens.
+    public func rehearse(
+        _ bytes: RawSpan, _ view: PacketView, offload: OffloadHeader, verifyChecksum: Bool,
+        template: TrackingTemplate = .none, now: Timestamp
+    ) -> Tracked {
+        var seen = peek(
+            bytes, view, offload: offload, verifyChecksum: verifyChecksum, template: template,
+            now: now)
+        guard seen.created, count < capacity, let tuple = Tuple(view),
+            let index = allocate(tuple, template)
+        else { return seen }
+        _ = storage[index].follow(PacketFacts(bytes, view, now), .original, settings)
+        seen.connection = handle(index)
+        return seen
+    }
+
     private func consider(
         _ bytes: RawSpan, _ view: PacketView, _ template: TrackingTemplate, _ verify: Bool,
         _ now: Timestamp, dry: Bool
@@ -42,8 +60,7 @@ extension ConnectionTable {
             }
             return invalid(view.transport == .fragment ? .fragment : .truncatedHeader, dry)
         }
-        var facts = PacketFacts(now: now, length: view.totalLength)
-        if view.transport == .tcp { facts.segment = TCPSegment(bytes, view) }
+        let facts = PacketFacts(bytes, view, now)
         let fault = Self.headerFault(bytes, view, facts, verify)
         if let found = lookUp(tuple, template.zone, now: now, dry: dry) {
             if let fault { return invalid(fault, dry) }
@@ -166,6 +183,13 @@ extension ConnectionTable {
             return .invalid(reason)
         }
         return Tracked(state: .new, created: true)
+    }
+}
+
+extension PacketFacts {
+    fileprivate init(_ bytes: RawSpan, _ view: PacketView, _ now: Timestamp) {
+        self.init(now: now, length: view.totalLength)
+        if view.transport == .tcp { segment = TCPSegment(bytes, view) }
     }
 }
 

@@ -29,24 +29,11 @@ extension HookEngine {
             ? connections.track(
                 bytes, packet.view, offload: packet.offload, verifyChecksum: verify,
                 template: template, now: now)
-            : peek(bytes, packet, template, verify)
+            : connections.rehearse(
+                bytes, packet.view, offload: packet.offload, verifyChecksum: verify,
+                template: template, now: now)
         observer.note(packet, .tracked(packet.tracked))
         return packet.tracked.drop.map { .drop($0) }
-    }
-
-    /// A dry run's tracking: a new connection is made, so that rules can bind it, and released at
-    /// the end; an existing one is only looked at.
-    private func peek(
-        _ bytes: RawSpan, _ packet: Packet, _ template: TrackingTemplate, _ verify: Bool
-    ) -> Tracked {
-        let seen = connections.peek(
-            bytes, packet.view, offload: packet.offload, verifyChecksum: verify,
-            template: template, now: now)
-        guard seen.state == .new, seen.connection == nil, connections.count < connections.capacity
-        else { return seen }
-        return connections.track(
-            bytes, packet.view, offload: packet.offload, verifyChecksum: verify,
-            template: template, now: now)
     }
 
     func confirm<O: WalkObserver>(

@@ -46,6 +46,32 @@ struct TableTests {
         #expect(table.count == 1)
     }
 
+    @Test("rehearsing a SYN that reopens a closed connection leaves the closed one")
+    func rehearse() {
+        let table = ConnectionTable(capacity: 4, seed: 1)
+        let flow = Flow()
+        let old = table.pass(.tcp(flow, .syn, seq: 100), at: seconds(0)).connection!
+        table.pass(.tcp(flow.back, [.syn, .ack], seq: 900, ack: 101), at: seconds(0))
+        table.pass(.tcp(flow, .ack, seq: 101, ack: 901), at: seconds(0))
+        table.pass(.tcp(flow, [.fin, .ack], seq: 101, ack: 901), at: seconds(0))
+        table.pass(.tcp(flow.back, [.fin, .ack], seq: 901, ack: 102), at: seconds(0))
+        table.pass(.tcp(flow, .ack, seq: 102, ack: 902), at: seconds(0))
+        #expect(table.tcpState(old) == .timeWait)
+        let before = table.record(old, now: seconds(1))
+        let again = Frame.tcp(flow, .syn, seq: 5000)
+        let rehearsed = table.rehearse(
+            again.bytes.span.bytes, again.view, offload: .none, verifyChecksum: true,
+            now: seconds(1))
+        #expect(rehearsed.state == .new)
+        #expect(rehearsed.created)
+        table.releaseUnconfirmed(rehearsed.connection!)
+        #expect(table.record(old, now: seconds(1)) == before)
+        #expect(table.count == 1)
+        // The real one ends it.
+        table.pass(again, at: seconds(1))
+        #expect(table.record(old, now: seconds(1))?.status.contains(.dying) == true)
+    }
+
     @Test("nothing overdue is ever found, however late expire is called")
     func overdue() {
         let table = ConnectionTable(capacity: 4, seed: 1)
