@@ -6,19 +6,21 @@ import Wire
 struct RandomChoices {
     /// Rules with `--mode random`.
     var randomRules: [RuleAddress] = []
-    /// Where the ports begin that NAT may choose from: the classes (nf_nat_core.c), all ICMP identifiers,
-    /// and the ranges that rules name. Empty without a table nat.
-    var portBases: [UInt16] = []
+    /// The ports that NAT may choose from: the classes (nf_nat_core.c) and the ranges that rules name. Empty
+    /// without a table nat.
+    private(set) var portRanges: [ClosedRange<UInt16>] = []
+
+    var drawsPorts: Bool { !portRanges.isEmpty }
 
     init(_ rules: String) {
         var table = ""
         var numbers: [Substring: Int] = [:]
-        var ranges: Set<UInt16> = []
+        var ranges: Set<ClosedRange<UInt16>> = []
         for line in rules.split(separator: "\n") {
             if line.hasPrefix("*") {
                 table = String(line.dropFirst())
                 numbers = [:]
-                if table == "nat" { portBases = [1, 600, 1024, 0] }
+                if table == "nat" { portRanges = [1...511, 600...1023, 1024...65_535] }
             }
             // A saved rule may begin with its counters.
             let words = line.split(separator: " ").drop { $0.hasPrefix("[") }
@@ -28,14 +30,25 @@ struct RandomChoices {
                 randomRules.append(
                     RuleAddress(table: table, chain: String(chain), number: numbers[chain] ?? 0))
             }
-            if table == "nat" { ranges.formUnion(words.compactMap(Self.lowestPort)) }
+            if table == "nat" { ranges.formUnion(words.compactMap(Self.portRange)) }
         }
-        portBases += ranges.sorted()
+        portRanges += ranges.sorted { $0.lowerBound < $1.lowerBound }
     }
 
-    /// 4000 of `10.0.0.1:4000-5000` and of `4000-5000`.
-    private static func lowestPort(_ word: Substring) -> UInt16? {
+    /// How far behind the beginning of a range the port may lie, for each range that it may come from. ICMP
+    /// identifiers are all of one range.
+    func offsets(of port: UInt16, _ transport: TransportKind) -> [UInt16] {
+        guard !portRanges.isEmpty else { return [] }
+        return (transport == .icmp ? [port] : [])
+            + portRanges.filter { $0.contains(port) }.map { port - $0.lowerBound }
+    }
+
+    /// That of `10.0.0.1:4000-5000` and of `4000-5000`.
+    private static func portRange(_ word: Substring) -> ClosedRange<UInt16>? {
         let ports = word.split(separator: ":").last?.split(separator: "-") ?? []
-        return ports.count == 2 ? UInt16(ports[0]) : nil
+        guard ports.count == 2, let first = UInt16(ports[0]) else { return nil }
+        // A base may stand behind the last one.
+        let last = UInt16(ports[1].prefix { $0.isNumber }) ?? 65_535
+        return first...max(first, last)
     }
 }

@@ -14,14 +14,11 @@ import Scenario
 import Wire
 
 final class SteeredNode {
-    /// The rules that match at random.
-    let randomRules: [RuleAddress]
-
+    /// What the case's rules leave to chance.
+    private let choices: RandomChoices
     private let subject: Case
     private var node: OfflineNode
     private let interfaces: [String: InterfaceIndex]
-    /// The lowest ports that a choice may begin from.
-    private let portBases: [UInt16]
     private var hits: [UInt64]
     private var spare: SeededRandom
     private var past: [Step] = []
@@ -49,15 +46,16 @@ final class SteeredNode {
     init(_ subject: Case) throws {
         self.subject = subject
         node = try OfflineNode(subject, options: Self.options)
-        let rules = RandomChoices(subject.rules)
-        randomRules = rules.randomRules
-        portBases = rules.portBases
-        hits = Array(repeating: 0, count: randomRules.count)
+        choices = RandomChoices(subject.rules)
+        hits = Array(repeating: 0, count: choices.randomRules.count)
         spare = SeededRandom(seed: subject.seed)
         interfaces = Dictionary(
             node.dataplane.engine.routes.interfaces.map { ("\($0.name)", $0.index) },
             uniquingKeysWith: { first, _ in first })
     }
+
+    /// The rules that match at random.
+    var randomRules: [RuleAddress] { choices.randomRules }
 
     /// Injects a packet of which the kernel made `kernel`.
     ///
@@ -70,7 +68,7 @@ final class SteeredNode {
         let target = Target(
             hits: zip(hits, self.hits).map { Int($0) - Int($1) }, ports: kernel.chosenPorts)
         self.hits = hits
-        if !randomRules.isEmpty || !portBases.isEmpty { steer(packet, towards: target) }
+        if !randomRules.isEmpty || choices.drawsPorts { steer(packet, towards: target) }
         let outcome = try injectAndRemember(packet)
         if OutcomeComparison.agree(kernel, outcome, injected: packet) { return outcome }
         return try relived(kernel, packet, notLaterThan: latest) ?? outcome
@@ -136,7 +134,7 @@ final class SteeredNode {
     private func steerPorts(
         from found: ChosenPorts, to wanted: ChosenPorts, agrees: () -> Bool
     ) {
-        guard !portBases.isEmpty, found != wanted else { return }
+        guard choices.drawsPorts, found != wanted else { return }
         let table = node.dataplane.engine.connections
         let before = table.random
         for source in portSources(from: found, to: wanted) {
@@ -146,19 +144,24 @@ final class SteeredNode {
         table.random = before
     }
 
-    /// Sources of random numbers that may lead from one choice to the other.
-    private func portSources(from found: ChosenPorts, to wanted: ChosenPorts) -> [SeededRandom] {
+    /// Sources of random numbers that may lead from one choice to the other: first those that choose one end
+    /// alone, since a rule may have given the other one.
+    private func portSources(
+        from found: ChosenPorts, to wanted: ChosenPorts
+    ) -> AnySequence<SeededRandom> {
         let ends = [(found.destination, wanted.destination), (found.source, wanted.source)]
         let chosen =
             wanted.transport == .icmp
             ? [wanted.source] : ends.filter { $0.0 != $0.1 }.map(\.1)
-        guard let first = chosen.first else { return [] }
-        return portBases.flatMap { base -> [SeededRandom] in
-            let high = spare.next() & ~0xFFFF
-            let one = SeededRandom(first: high | UInt64(first &- base))
-            guard chosen.count > 1 else { return [one] }
-            return portBases.compactMap { source(first &- base, then: chosen[1] &- $0) }
+        let offsets = chosen.map { choices.offsets(of: $0, wanted.transport) }
+        let single = offsets.joined().map {
+            SeededRandom(first: spare.next() & ~0xFFFF | UInt64($0))
         }
+        guard offsets.count > 1 else { return AnySequence(single) }
+        let pairs = offsets[0].flatMap { first in offsets[1].map { (first, $0) } }
+        return AnySequence(
+            [AnySequence(single), AnySequence(pairs.lazy.compactMap { self.source($0, then: $1) })]
+                .joined())
     }
 
     /// A source whose next two numbers end in these 16 bits each.
@@ -217,21 +220,7 @@ final class SteeredNode {
         _ kernel: Outcome, _ packet: CasePacket, notLaterThan latest: Timestamp
     ) throws -> Outcome? {
         guard let last = past.popLast() else { return nil }
-        var candidates = moments(of: last, notLaterThan: latest)
-        if let wanted = kernel.chosenPorts, !portBases.isEmpty {
-            let found = packet.view.map(ChosenPorts.init) ?? wanted
-            candidates += portSources(from: found, to: wanted).map {
-                Step(packet: last.packet, rules: last.rules, ports: $0)
-            }
-        }
-        if !randomRules.isEmpty {
-            candidates += (0..<40).map { _ in
-                Step(
-                    packet: last.packet, rules: SeededRandom(seed: spare.next()),
-                    ports: last.ports)
-            }
-        }
-        for candidate in candidates {
+        for candidate in candidates(last, kernel, packet, notLaterThan: latest) {
             guard repetitions > 0 else {
                 hasGivenUp = true
                 break
@@ -247,6 +236,30 @@ final class SteeredNode {
         }
         past.append(last)
         return nil
+    }
+
+    /// What to try in place of a packet's step; a search that takes its time comes last, and only where
+    /// it is needed.
+    private func candidates(
+        _ last: Step, _ kernel: Outcome, _ packet: CasePacket, notLaterThan latest: Timestamp
+    ) -> some Sequence<Step> {
+        var candidates = moments(of: last, notLaterThan: latest)
+        if !randomRules.isEmpty {
+            candidates += (0..<40).map { _ in
+                Step(
+                    packet: last.packet, rules: SeededRandom(seed: spare.next()),
+                    ports: last.ports)
+            }
+        }
+        var sources = AnySequence<SeededRandom>([])
+        if let wanted = kernel.chosenPorts {
+            let found = packet.view.map(ChosenPorts.init) ?? wanted
+            sources = portSources(from: found, to: wanted)
+        }
+        let steps = sources.lazy.map {
+            Step(packet: last.packet, rules: last.rules, ports: $0)
+        }
+        return [AnySequence(candidates), AnySequence(steps)].joined()
     }
 
     /// When the kernel may have looked at its clock, which moves by ticks of up to 10 ms.
