@@ -127,6 +127,19 @@ int sluice_pin_thread(unsigned int cpu) {
     return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
 }
 
+cpu_set_t sluice_stay_on_cpu(void) {
+    cpu_set_t former;
+    CPU_ZERO(&former);
+    int cpu = sched_getcpu();
+    if (cpu < 0 || sched_getaffinity(0, sizeof former, &former) < 0) return former;
+    sluice_pin_thread((unsigned int)cpu);
+    return former;
+}
+
+int sluice_allow_cpus(cpu_set_t cpus) {
+    return sched_setaffinity(0, sizeof cpus, &cpus) < 0 ? -errno : 0;
+}
+
 int sluice_usable_cpus(unsigned int *last) {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) < 0) return -errno;

@@ -3,6 +3,7 @@
 // Functions return a negative errno on failure. No policy here.
 #pragma once
 
+#include <sched.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -28,6 +29,11 @@ int sluice_network_namespace_cookie(uint64_t *cookie);
 /// The effective capabilities of the calling thread, as the kernel's bit set.
 int sluice_capabilities(uint64_t *effective);
 int sluice_pin_thread(unsigned int cpu);
+/// Keeps the calling thread on the CPU that it is on, and returns where it might run until then; none where
+/// the kernel does not say.
+cpu_set_t sluice_stay_on_cpu(void);
+/// Lets the calling thread run there.
+int sluice_allow_cpus(cpu_set_t cpus);
 /// How many CPUs the calling thread may run on, and the last of them.
 int sluice_usable_cpus(unsigned int *last);
 /// Nanoseconds of CLOCK_MONOTONIC and CLOCK_REALTIME.

@@ -62,7 +62,16 @@ struct Lockstep {
         givesTicks = subject.rules.contains("connlimit")
     }
 
+    /// Stays on one CPU where rules say connlimit: that keeps a connection it does not find for two ticks if
+    /// another CPU counted it (`find_or_evict` in net/netfilter/nf_conncount.c).
     mutating func run(_ options: Mirror.Options) throws -> Verdict {
+        guard givesTicks else { return try followPackets(options) }
+        let cpus = sluice_stay_on_cpu()
+        defer { sluice_allow_cpus(cpus) }
+        return try followPackets(options)
+    }
+
+    private mutating func followPackets(_ options: Mirror.Options) throws -> Verdict {
         for (index, packet) in subject.packets.enumerated() {
             if let difference = try step(packet, index) {
                 if sluice.hasGivenUp { return .agreement(agreement.cutShort(at: index)) }
