@@ -131,7 +131,7 @@ let package = Package(
         tests(
             "MirrorTests",
             ["Lab", "Mirror", "Ruleset", "NamespaceFixture", "KernelPath", "Scenario"],
-            exclude: ["Cases"]),
+            exclude: ["Cases", "Rules"]),
         // The same packets through Sluice and through the kernel.
         tests(
             "EngineTests", ["Scenario", "KernelPath", "Wire", "FrameFixture", "NamespaceFixture"]),

@@ -14,6 +14,10 @@ public struct Coverage: Hashable, Sendable {
     /// TCP's states, and the flags, that connections and events showed.
     public private(set) var states: [String: Int] = [:]
 
+    /// Keep `rules`, which says something only while all cases have the same.
+    public var followsRules = false
+    public private(set) var rules = RuleReach()
+
     /// The end of one injected packet, as far as its outcome shows it.
     public enum Fate: String, Hashable, Sendable, CaseIterable {
         case forwarded, delivered, dropped
@@ -42,6 +46,7 @@ public struct Coverage: Hashable, Sendable {
 
     /// Adds what Sluice was left with at the end of one case.
     public mutating func record(_ state: FinalState) {
+        rules.record(state.rules)
         for line in state.rules.split(separator: "\n") where line.hasPrefix("[") {
             record(rule: line)
         }
@@ -75,6 +80,7 @@ public struct Coverage: Hashable, Sendable {
         drops.merge(other.drops, uniquingKeysWith: +)
         fates.merge(other.fates, uniquingKeysWith: +)
         states.merge(other.states, uniquingKeysWith: +)
+        if followsRules { rules.merge(other.rules) }
     }
 
     /// A paragraph per kind, the most frequent first.

@@ -8,15 +8,23 @@ public struct RandomRun {
         /// How many cases; the first has `seed`, each further one the next number.
         public var cases: Int
         public var seed: UInt64
-        /// Per case.
+        /// Per case; beside rules of one's own, those that are about no rule.
         public var packets: Int
+        /// Rules to make cases for; `nil` to make rules as well.
+        public var rules: OwnRules?
         /// Reduce each case that shows a difference.
         public var shrinks = false
 
-        public init(cases: Int, seed: UInt64, packets: Int = 300) {
+        public init(cases: Int, seed: UInt64, packets: Int = 300, rules: OwnRules? = nil) {
             self.cases = cases
             self.seed = seed
             self.packets = packets
+            self.rules = rules
+        }
+
+        fileprivate func makeCase(_ seed: UInt64) -> Case {
+            rules?.makeCase(seed: seed, packets: packets)
+                ?? CaseGenerator.make(seed: seed, packets: packets)
         }
     }
 
@@ -47,7 +55,8 @@ public struct RandomRun {
     public mutating func run(_ options: Options, _ each: (Result) throws -> Void) throws {
         for number in 0..<UInt64(options.cases) {
             let seed = options.seed &+ number
-            let subject = CaseGenerator.make(seed: seed, packets: options.packets)
+            let subject = options.makeCase(seed)
+            coverage.followsRules = options.rules != nil
             let verdict = try Mirror.run(subject, coverage: &coverage)
             var result = Result(seed: seed, verdict: verdict, subject: subject)
             if let divergence = verdict.divergence {

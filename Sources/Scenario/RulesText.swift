@@ -1,19 +1,23 @@
 // A case's rules: what iptables-save prints, read and printed by the same engine as everywhere else, with
 // names that are the same on every machine.
 
-import Ruleset
+public import Ruleset
 
-enum RulesText {
+public enum RulesText {
     static let environment = CommandEnvironment(resolver: StandardNames(), date: "")
 
     /// Reads the rules, counters included, and checks that they can be carried out.
     ///
-    /// - Parameter name: what messages call the text.
+    /// - Parameters:
+    ///   - name: what messages call the text.
+    ///   - resolver: knows the names that the text may use; `nil` for those of every machine alike.
     /// - Throws: with line and column within the text where they are known.
-    static func parse(_ text: String, name: String) throws(CaseError) -> Ruleset {
+    public static func parse(
+        _ text: String, name: String, resolver: (any NameResolver)? = nil
+    ) throws(CaseError) -> Ruleset {
         let bytes = CommandEnvironment.FileContents.bytes(Array(text.utf8))
         let reading = CommandEnvironment(
-            resolver: environment.resolver, date: "", readFile: { _ in bytes })
+            resolver: resolver ?? environment.resolver, date: "", readFile: { _ in bytes })
         let outcome = IPTablesCommand.run(
             .restore, arguments: ["-c", name], ruleset: Ruleset(), environment: reading)
         guard outcome.status == 0 else { throw refusal(outcome.standardError, name: name) }
@@ -47,10 +51,10 @@ enum RulesText {
         return Int(digits)
     }
 
-    /// `iptables-save -c` without its comments.
-    static func saved(_ ruleset: Ruleset) -> String {
+    /// What `iptables-save`, or `iptables-save -c`, prints, without its comments.
+    public static func saved(_ ruleset: Ruleset, counters: Bool = true) -> String {
         let outcome = IPTablesCommand.run(
-            .save, arguments: ["-c"], ruleset: ruleset, environment: environment)
+            .save, arguments: counters ? ["-c"] : [], ruleset: ruleset, environment: environment)
         return outcome.standardOutput.split(separator: "\n", omittingEmptySubsequences: false)
             .filter { !$0.hasPrefix("#") }.joined(separator: "\n")
     }

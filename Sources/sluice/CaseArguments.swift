@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Control
+import Mirror
 import PacketIO
 import Scenario
 
@@ -29,6 +30,18 @@ struct CaseArguments: ParsableArguments {
         var subject = try Case(yaml: try text(file), file: file)
         if let seed { subject.seed = seed }
         return subject
+    }
+
+    /// Rules without a node and packets.
+    var hasRulesAlone: Bool { rules != nil && topology == nil && captures.isEmpty }
+
+    /// The rules as something to make cases for.
+    func ownRules() throws -> OwnRules? {
+        guard let rules else { return nil }
+        do { return try OwnRules(try text(rules), name: rules) } catch var error as CaseError {
+            error.file = rules
+            throw error
+        }
     }
 
     private func captured(seed: UInt64?) throws -> Case {

@@ -11,10 +11,13 @@ struct RandomArguments: ParsableArguments {
     @Option(
         name: .customLong("random"),
         help: ArgumentHelp(
-            "Make that many cases of random rules and traffic, from --seed on or a fresh one.",
+            "Make that many cases of random traffic, from --seed on or a fresh one; and of random rules, without --rules.",
             valueName: "cases"))
     var count: Int?
-    @Option(help: ArgumentHelp("Packets of each random case.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp(
+            "Packets of each random case; with --rules, besides those about single rules.",
+            valueName: "number"))
     var packets = 300
 
     mutating func validate() throws {
@@ -27,14 +30,16 @@ struct RandomArguments: ParsableArguments {
 extension MirrorCommand {
     /// One line per case, the differences in full, and at the end what was touched.
     func runRandom(_ count: Int) throws {
-        guard files.isEmpty, node.topology == nil, node.rules == nil, node.captures.isEmpty else {
-            throw Refusal("--random makes topology, rules and packets; expected nothing beside it")
+        guard files.isEmpty, node.topology == nil, node.captures.isEmpty else {
+            throw Refusal(
+                "--random makes topology and packets; expected nothing beside it but --rules")
         }
         var options = RandomRun.Options(
             cases: count, seed: seed ?? UInt64.random(in: 0 ... .max), packets: random.packets)
         options.shrinks = shrink
         var run = RandomRun()
         do {
+            options.rules = try node.ownRules()
             try run.run(options, report)
         } catch let error as CaseError {
             throw Refusal("\(error)")
@@ -42,10 +47,12 @@ extension MirrorCommand {
             throw Refusal("\(error)")
         }
         print(
-            "\(count) cases of \(random.packets) packets from seed \(options.seed) on: "
+            "\(count) cases \(options.rules == nil ? "" : "for \(node.rules ?? "") ")of "
+                + "\(random.packets) packets from seed \(options.seed) on: "
                 + "\(run.divergences) not the same, \(run.passing) once only")
         print("the same: \(run.agreement)")
         print(run.coverage.text, terminator: "")
+        if !run.coverage.rules.entries.isEmpty { print(run.coverage.rules.text, terminator: "") }
         if run.divergences > 0 { throw ExitCode(1) }
     }
 
@@ -68,9 +75,13 @@ extension MirrorCommand {
         try keep(small, "\(name)-small")
     }
 
-    /// Writes the case into the directory of --write, or prints it.
+    /// Writes the case into the directory of --write, or prints it where it is a small one.
     private func keep(_ subject: Case, _ name: String) throws {
-        guard let write else { return print(subject.yaml, terminator: "") }
+        guard let write else {
+            // A large one is made again by its seed.
+            if shrink { print(subject.yaml, terminator: "") }
+            return
+        }
         let path = "\(write)/\(name).yaml"
         do { try TextFile.write(subject.yaml, to: path) } catch { throw Refusal("\(error)") }
         print("written to \(path)")

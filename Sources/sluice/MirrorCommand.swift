@@ -11,7 +11,8 @@ struct MirrorCommand: ParsableCommand {
         commandName: "mirror",
         abstract: "Compare Sluice with this machine's kernel, packet by packet. Needs root.",
         discussion: """
-            Either case files, or --random, or --topology with --rules and one --in for each capture. The kernel meets the \
+            Either case files, or --rules alone, for which a node and traffic are made, or --random, or --topology \
+            with --rules and one --in for each capture. The kernel meets the \
             packets in a network namespace of its own, which goes when the command ends. Exit status 0 says \
             that both did the same, 1 that they did not, 2 that they could not be asked. See \
             Docs/Mirror.md for what is compared.
@@ -20,7 +21,9 @@ struct MirrorCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("Cases: node, rules and packets in one file.", valueName: "case"))
     var files: [String] = []
     @OptionGroup var node: CaseArguments
-    @Option(help: ArgumentHelp("Seed of Sluice's random choices.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp(
+            "Seed of Sluice's random choices, and of what is made.", valueName: "number"))
     var seed: UInt64?
     @OptionGroup var random: RandomArguments
     @Flag(help: "Reduce a case that shows a difference to a small one that still does.")
@@ -30,6 +33,7 @@ struct MirrorCommand: ParsableCommand {
 
     func run() throws {
         if let count = random.count { return try runRandom(count) }
+        if node.hasRulesAlone, files.isEmpty { return try runRandom(1) }
         var options = Mirror.Options()
         options.traces = true
         var diverged = false

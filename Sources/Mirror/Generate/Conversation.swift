@@ -48,6 +48,12 @@ struct Parties {
         if case .node = client.place { true } else { false }
     }
 
+    init(client: Endpoint, server: Endpoint, flow: Flow) {
+        self.client = client
+        self.server = server
+        self.flow = flow
+    }
+
     /// Mostly a host to another link's host; also to and from the node, to a service, to its own link.
     init(_ world: World, _ random: inout SeededRandom, sourcePort: UInt16? = nil) {
         let hosts = world.endpoints

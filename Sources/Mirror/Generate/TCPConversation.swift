@@ -29,16 +29,23 @@ struct TCPConversation {
     private var clock: UInt32
 
     /// - Parameter random: advanced past everything this conversation draws.
-    static func make(_ world: World, _ random: inout SeededRandom) -> Conversation {
-        var tcp = TCPConversation(world, SeededRandom(seed: random.next()))
+    /// - Parameter parties: drawn where nobody names them.
+    static func make(
+        _ world: World, _ random: inout SeededRandom, between parties: Parties? = nil
+    ) -> Conversation {
+        var tcp = TCPConversation(world, SeededRandom(seed: random.next()), parties)
         tcp.run()
         return tcp.conversation
     }
 
-    private init(_ world: World, _ random: SeededRandom) {
+    private init(_ world: World, _ random: SeededRandom, _ parties: Parties?) {
         self.world = world
         self.random = random
-        parties = Parties(world, &self.random)
+        if let parties {
+            self.parties = parties
+        } else {
+            self.parties = Parties(world, &self.random)
+        }
         clock = self.random.word()
         ends = []
         ends = (0...1).map { _ in makeEnd() }

@@ -12,11 +12,35 @@ struct TrafficGenerator {
 
     func packets(_ count: Int, _ random: inout SeededRandom) -> [CasePacket] {
         var packets: [CasePacket] = []
+        append(count, to: &packets, &random) { conversation(&$0) }
+        return packets
+    }
+
+    /// These conversations to their ends, then others, as many packets as `count` says.
+    func packets(
+        _ directed: [Conversation], then count: Int, _ random: inout SeededRandom
+    ) -> [CasePacket] {
+        var packets: [CasePacket] = []
+        var left = directed[...]
+        let total = directed.reduce(0) { $0 + $1.steps.count }
+        append(total, to: &packets, &random) { _ in left.popFirst() }
+        append(count, to: &packets, &random) { conversation(&$0) }
+        return packets
+    }
+
+    /// Several conversations at a time, until there are `count` packets more or no conversation is left.
+    private func append(
+        _ count: Int, to packets: inout [CasePacket], _ random: inout SeededRandom,
+        next: (inout SeededRandom) -> Conversation?
+    ) {
+        let count = packets.count + count
         var running: [Running] = []
         while packets.count < count {
             while running.count < 4 || running.count < 12 && random.chance(30) {
-                running.append(Running(conversation: conversation(&random)))
+                guard let conversation = next(&random) else { break }
+                running.append(Running(conversation: conversation))
             }
+            if running.isEmpty { return }
             let index = random.number(0...running.count - 1)
             // A burst of one conversation, so that others do not always come between.
             for _ in 0..<random.number(1...4) where packets.count < count {
@@ -27,7 +51,6 @@ struct TrafficGenerator {
             }
             if running[index].isOver { running.remove(at: index) }
         }
-        return packets
     }
 
     private struct Running {
@@ -52,10 +75,10 @@ struct TrafficGenerator {
     private func packet(_ step: Step, answers: Int?, number: Int) -> CasePacket {
         let time = Timestamp(nanoseconds: UInt64(number + 1) * Self.interval)
         switch step.sender {
-        case .node(let mark, let user):
+        case .node(let mark, let user, let group):
             return CasePacket(
-                time: time, origin: .node(mark: mark, userID: user), bytes: step.packet,
-                answers: answers, note: step.note)
+                time: time, origin: .node(mark: mark, userID: user, groupID: group),
+                bytes: step.packet, answers: answers, note: step.note)
         case .link(let index, let mac):
             let link = world.links[index]
             return CasePacket(

@@ -26,11 +26,18 @@ struct World {
     var links: [Link]
     /// Addresses that belong to nobody: rules translate them, or a route swallows them.
     var services: [IPv4Address]
-    let serverPorts: [UInt16] = [80, 53, 443, 8080, 30080, 25]
-    let clientPorts: [UInt16] = [40_000, 40_001, 1023, 61_000]
-    let marks: [UInt32] = [0x1, 0x2, 0x4000, 0xff]
-    let users: [UInt32] = [0, 33, 1000]
+    var serverPorts: [UInt16] = [80, 53, 443, 8080, 30080, 25]
+    var clientPorts: [UInt16] = [40_000, 40_001, 1023, 61_000]
+    var marks: [UInt32] = [0x1, 0x2, 0x4000, 0xff]
+    var users: [UInt32] = [0, 33, 1000]
+    var groups: [UInt32] = [0]
     let typesOfService: [UInt8] = [0, 0, 0, 0x10, 0x08, 0x2e << 2, 0x20]
+
+    /// To be filled: without links there is nobody to talk to.
+    init() {
+        links = []
+        services = []
+    }
 
     init(_ random: inout SeededRandom) {
         let count = random.number(2...3)
@@ -115,7 +122,7 @@ struct Endpoint: Hashable {
     enum Place: Hashable {
         /// Behind the link of that number; the MAC address is the host's own or its gateway's.
         case link(Int, mac: MACAddress)
-        case node(mark: UInt32, user: UInt32)
+        case node(mark: UInt32, user: UInt32, group: UInt32 = 0)
     }
     var address: IPv4Address
     var place: Place

@@ -48,10 +48,12 @@ extension Outcome {
         events.lazy.map(ConnectionLine.init).filter { $0.words.first == "[NEW]" }.map(\.words)
     }
 
-    /// The ports of the connection that the packet opened, else of the first packet that is no ICMP error.
+    /// The ports of the connection that the packet opened, else of the first packet that is neither an
+    /// ICMP error nor a reset: those answer the packet, and nothing is chosen for them.
     var chosenPorts: ChosenPorts? {
         if let ports = events.lazy.compactMap(ChosenPorts.init(opened:)).first { return ports }
-        return emissions.lazy.compactMap(\.view).first { !$0.isICMPError }.map(ChosenPorts.init)
+        return emissions.lazy.compactMap(\.view).first { !$0.isICMPError && !$0.isReset }
+            .map(ChosenPorts.init)
     }
 }
 
@@ -59,4 +61,6 @@ extension PacketView {
     fileprivate var isICMPError: Bool {
         transport == .icmp && [3, 4, 5, 11, 12].contains(icmpType)
     }
+
+    fileprivate var isReset: Bool { transport == .tcp && tcpFlags.contains(.rst) }
 }
