@@ -26,12 +26,18 @@ struct MirrorCommand: ParsableCommand {
             "Seed of Sluice's random choices, and of what is made.", valueName: "number"))
     var seed: UInt64?
     @OptionGroup var random: RandomArguments
+    @Option(
+        help: ArgumentHelp(
+            "Instead, open that many connections like each that a case begins, and compare where they went.",
+            valueName: "connections"))
+    var distribution: Int?
     @Flag(help: "Reduce a case that shows a difference to a small one that still does.")
     var shrink = false
     @Option(help: ArgumentHelp("Write cases that show a difference there.", valueName: "directory"))
     var write: String?
 
     func run() throws {
+        if let distribution { return try compareDistributions(distribution) }
         if let count = random.count { return try runRandom(count) }
         if node.hasRulesAlone, files.isEmpty { return try runRandom(1) }
         var options = Mirror.Options()
@@ -56,7 +62,7 @@ struct MirrorCommand: ParsableCommand {
     }
 
     /// All of them are read before the first is run.
-    private func subjects() throws -> [(name: String, subject: Case)] {
+    func subjects() throws -> [(name: String, subject: Case)] {
         do {
             guard files.count > 1 else {
                 let subject = try node.subject(file: files.first, seed: seed)

@@ -52,8 +52,12 @@ extension Outcome {
     /// ICMP error nor a reset: those answer the packet, and nothing is chosen for them.
     var chosenPorts: ChosenPorts? {
         if let ports = events.lazy.compactMap(ChosenPorts.init(opened:)).first { return ports }
-        return emissions.lazy.compactMap(\.view).first { !$0.isICMPError && !$0.isReset }
-            .map(ChosenPorts.init)
+        return firstPacket.map(ChosenPorts.init)
+    }
+
+    /// The first packet that does not answer the one that was injected.
+    var firstPacket: PacketView? {
+        emissions.lazy.compactMap(\.view).first { !$0.isICMPError && !$0.isReset }
     }
 }
 
