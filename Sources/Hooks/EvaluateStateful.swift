@@ -41,21 +41,22 @@ extension HookEngine {
     }
 
     /// The connection that a packet counts as: its own, or for an untracked one what is known of its
-    /// tuple, which stays the packet's even where it answers (`get_ct_or_tuple_from_skb`).
+    /// tuple. The tuple stays the packet's even where it answers, and the zone is that of a CT rule or 0
+    /// (`get_ct_or_tuple_from_skb`).
     private func counted(_ packet: Packet, _ bytes: RawSpan) -> CountedPacket? {
-        var id = packet.tracked.connection
+        let own = packet.tracked.connection
         guard
-            let tuple = id.flatMap({ connections.tuple($0, .original) })
+            let tuple = own.flatMap({ connections.tuple($0, .original) })
                 ?? Tuple(packet.view.withPorts(bytes))
         else { return nil }
-        if id == nil { id = connections.find(tuple, now: now)?.0 }
-        guard let id else {
-            return CountedPacket(tuple: tuple, zone: .none, isConfirmed: false, isAssured: false)
+        let zone = own.map { connections.zone($0) } ?? trackingTemplate(packet).zone
+        guard let id = own ?? connections.find(tuple, zone: zone, now: now)?.0 else {
+            return CountedPacket(tuple: tuple, zone: zone, isConfirmed: false, isAssured: false)
         }
         let status = connections.status(id)
         return CountedPacket(
-            tuple: tuple, zone: connections.zone(id),
-            isConfirmed: status.contains(.confirmed), isAssured: status.contains(.assured))
+            tuple: tuple, zone: zone, isConfirmed: status.contains(.confirmed),
+            isAssured: status.contains(.assured))
     }
 
     // MARK: Reading lists
