@@ -58,7 +58,8 @@ extension ConnectionTable {
         _ current: Tuple, _ range: NATRange, _ index: UInt32, _ now: Timestamp
     ) -> Tuple? {
         if range.containsSource(of: current) {
-            return isTaken(current, index, now) ? nil : current
+            let isFree = !isTaken(current, index, now) || isCrossed(current, index, now)
+            return isFree ? current : nil
         }
         guard let mapped = appropriateSource(current, range, index, now) else { return nil }
         return isTaken(mapped, index, now) ? nil : mapped
@@ -108,6 +109,21 @@ extension ConnectionTable {
         }
         statistics.found &+= 1
         return true
+    }
+
+    /// Whether what holds the tuple is the same UDP flow seen from its other end, untranslated: two packets that
+    /// crossed. Its port stays, and `confirm` is to resolve it (`nf_nat_used_tuple_new`) - which it cannot
+    /// where a zone of one direction keeps the two apart.
+    private func isCrossed(_ tuple: Tuple, _ index: UInt32, _ now: Timestamp) -> Bool {
+        let mine = storage[index]
+        guard mine.original.protocol == .udp,
+            let found = lookUp(tuple, mine.zone, now: now)
+                ?? lookUp(tuple.reversed, mine.zone, now: now),
+            found.direction == .original
+        else { return false }
+        let other = storage[found.index]
+        return other.status.isDisjoint(with: [.sourceNAT, .destinationNAT])
+            && other.original == mine.reply && other.reply == mine.original
     }
 
     private func lookUpReply(of tuple: Tuple, _ index: UInt32, _ now: Timestamp) -> Found? {
