@@ -153,7 +153,7 @@ final class ConnectionCounts {
         while link != nobody {
             let connection = connections[Int(link)]
             if isAlive(connection, now) { count += 1 }
-            if connection.tuple == packet.tuple, connection.zone == packet.zone { isThere = true }
+            if isSame(connection, packet, now) { isThere = true }
             link = connection.next
         }
         return isThere ? count : count + 1
@@ -167,6 +167,17 @@ final class ConnectionCounts {
         return state != .timeWait && state != .close
     }
 
+    /// Whether the packet is of what was counted. A packet that answers a connection that begins in another zone
+    /// never is, and counts anew each time (6.18).
+    private func isSame(
+        _ connection: CountedConnection, _ packet: CountedPacket, _ now: Timestamp
+    ) -> Bool {
+        guard connection.tuple == packet.tuple,
+            let (id, _) = table.find(connection.tuple, zone: connection.zone, now: now)
+        else { return false }
+        return table.zone(id).original == packet.zone.original
+    }
+
     /// Drops what is gone; `true`, and nothing more is looked at, where the packet's own connection is
     /// among what is there.
     private func clear(_ network: Int, _ packet: CountedPacket?, _ now: Timestamp) -> Bool {
@@ -175,11 +186,8 @@ final class ConnectionCounts {
         var link = networks[network].first
         while link != nobody, collected <= mostCollected {
             let connection = connections[Int(link)]
+            if let packet, isSame(connection, packet, now) { return true }
             let exists = table.find(connection.tuple, zone: connection.zone, now: now) != nil
-            if exists, let packet, packet.tuple == connection.tuple, packet.zone == connection.zone
-            {
-                return true
-            }
             if exists, isAlive(connection, now) {
                 before = link
             } else {
