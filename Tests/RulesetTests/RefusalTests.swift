@@ -37,7 +37,7 @@ struct RefusalTests {
 
     @Test(
         "a name with white space or a quote is saved so that it loads again",
-        arguments: [" ", "\t", "\""],
+        arguments: [" ", "\t", "\"", "\r", "\u{301}", " \u{301}"],
         [
             "-i", "-o", "-m physdev --physdev-in", "-m recent --set --name",
             "-m hashlimit --hashlimit-above 1/s --hashlimit-name",
@@ -45,7 +45,9 @@ struct RefusalTests {
     func oddName(character: String, option: String) {
         let words = ["-A", "FORWARD"] + option.split(separator: " ").map(String.init)
         var engine = Engine()
-        #expect(engine.run(.iptables, words + ["a\(character)b"], input: "").status == 0)
+        for name in ["a\(character)b", "a\(character)"] {
+            #expect(engine.run(.iptables, words + [name], input: "").status == 0)
+        }
         var again = Engine()
         #expect(again.run(.restore, [], input: engine.saved).status == 0)
         #expect(again.saved == engine.saved)

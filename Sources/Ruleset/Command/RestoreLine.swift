@@ -12,12 +12,12 @@ enum RestoreLine {
     /// the line; that is refused here.
     static func words(_ line: Substring, column start: Int) throws(CommandError) -> [RestoreWord] {
         var words: [RestoreWord] = []
-        var current = ""
+        var current = String.UnicodeScalarView()
         var begin: Int?
         var quotedSince: Int?
         var escaped = false
         var column = start - 1
-        for character in line {
+        for character in line.unicodeScalars {
             column += 1
             if quotedSince != nil, escaped {
                 current.append(character)
@@ -29,23 +29,23 @@ enum RestoreLine {
                     quotedSince = column
                     begin = begin ?? column
                 } else {
-                    words.append(RestoreWord(text: current, column: begin ?? column))
-                    (current, begin, quotedSince) = ("", nil, nil)
+                    words.append(RestoreWord(text: String(current), column: begin ?? column))
+                    (current, begin, quotedSince) = (.init(), nil, nil)
                 }
             } else if quotedSince == nil, character == " " || character == "\t" {
-                if let begin { words.append(RestoreWord(text: current, column: begin)) }
-                (current, begin) = ("", nil)
+                if let begin { words.append(RestoreWord(text: String(current), column: begin)) }
+                (current, begin) = (.init(), nil)
             } else {
                 begin = begin ?? column
                 current.append(character)
             }
         }
         guard quotedSince == nil else {
-            var error = CommandError.parameter("Unbalanced quotes", word: "\"" + current)
+            var error = CommandError.parameter("Unbalanced quotes", word: "\"" + String(current))
             error.expected = "a closing quote before the end of the line"
             throw error
         }
-        if let begin { words.append(RestoreWord(text: current, column: begin)) }
+        if let begin { words.append(RestoreWord(text: String(current), column: begin)) }
         return words
     }
 
