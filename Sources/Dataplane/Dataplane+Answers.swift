@@ -1,5 +1,5 @@
 // The node speaks for itself: when an answer is due, allowed and within its rate, it is written into the
-// arena and walks OUTPUT like any packet of the node's own. Nothing is answered about an answer.
+// arena and walks OUTPUT like any packet of the node's own. Of the answers only a reset may draw another one.
 
 import Hooks
 import Routing
@@ -25,7 +25,7 @@ extension Dataplane {
                 counters.answersLimited &+= 1
                 return
             }
-            guard carried.origin != .node, about.mayDrawError(bytes),
+            guard about.mayDrawError(bytes),
                 reason != .rejected || about.mayBeRejected(bytes)
             else { return forbid() }
             let error = ICMPError(type: type, code: code, rest: information)

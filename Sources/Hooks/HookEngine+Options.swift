@@ -13,6 +13,8 @@ extension HookEngine {
         var isDelivered = false
         var isOwnAddress = false
         switch verdict {
+        // Who does not forward still reads: to the kernel that packet has a route, to an error.
+        case .drop(.notForUs): break
         case .drop, .multicast: return nil
         case .local(let decision):
             isDelivered = true
