@@ -69,7 +69,7 @@ struct Parties {
                 address: random.pick(own),
                 place: .node(
                     mark: random.chance(30) ? random.pick(world.marks) : 0,
-                    user: random.pick(world.users)))
+                    user: random.pick(world.users), group: random.pick(world.groups)))
         case 18:
             // The node to itself.
             let address = random.chance(50) ? IPv4Address.loopback : random.pick(own)

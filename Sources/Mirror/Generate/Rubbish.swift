@@ -48,6 +48,11 @@ enum Rubbish {
             draft.options = random.pick([
                 [1, 1, 1, 1], [0, 0, 0, 0], [148, 4, 0, 0], [1, 1, 1, 0],
                 [136, 4, 0, 1], [1, 148, 4, 0, 0, 0, 0, 0],
+                // Recorded routes and timestamps whose length or pointer is impossible, or which are full;
+                // source routes that lead nowhere. A timestamp with room would tell the time.
+                [7, 7, 4, 0, 0, 0, 0, 0], [7, 7, 3, 0, 0, 0, 0, 0], [7, 40, 4, 0], [7, 2, 4, 0],
+                [68, 8, 9, 0, 0, 0, 0, 0], [68, 3, 5, 0], [68, 8, 9, 0xF0, 0, 0, 0, 0],
+                [131, 3, 3, 0], [131, 7, 4, 10, 9, 9, 9, 0],
             ])
             note = "IP options"
         case 6:

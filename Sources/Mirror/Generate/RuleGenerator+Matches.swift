@@ -48,7 +48,8 @@ extension RuleGenerator {
         },
         .init("owner") { generator, site in
             guard site.within([.output, .postrouting]) else { return nil }
-            return "-m owner\(generator.not()) --uid-owner "
+            let option = generator.random.pick(["--uid-owner", "--uid-owner", "--gid-owner"])
+            return "-m owner\(generator.not()) \(option) "
                 + generator.random.pick(["0", "33", "1000", "1-100", "500-2000"])
         },
         .init("physdev") { generator, site in

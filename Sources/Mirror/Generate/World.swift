@@ -30,7 +30,7 @@ struct World {
     var clientPorts: [UInt16] = [40_000, 40_001, 1023, 61_000]
     var marks: [UInt32] = [0x1, 0x2, 0x4000, 0xff]
     var users: [UInt32] = [0, 33, 1000]
-    var groups: [UInt32] = [0]
+    var groups: [UInt32] = [0, 33, 1000]
     let typesOfService: [UInt8] = [0, 0, 0, 0x10, 0x08, 0x2e << 2, 0x20]
 
     /// To be filled: without links there is nobody to talk to.
