@@ -100,7 +100,8 @@ extension AnsweredPacket {
         default: break
         }
         sum.add(bytes, view.transportOffset..<view.end)
-        return sum.folded == 0xFFFF
+        // Over nothing the sum is 0; the kernel's begins at the IP header, whose own is 0xFFFF.
+        return sum.folded == 0xFFFF || sum.folded == 0
     }
 
     private static func isSingleHost(_ address: IPv4Address) -> Bool {

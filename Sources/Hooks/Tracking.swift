@@ -55,14 +55,12 @@ extension HookEngine {
         _ packet: inout Packet, _ observer: inout O
     ) -> Disposition? {
         guard rules.hasNAT, let id = packet.tracked.connection else { return nil }
-        let opens: Bool
-        switch packet.tracked.state {
-        case .new: opens = true
-        // Errors about a connection are translated, whatever binds or does not.
-        case .related: opens = packet.view.protocol != .icmp
-        default: opens = false
+        let isRelated = packet.tracked.state == .related
+        // Errors about a connection are translated, whatever binds or does not, and wherever they go out.
+        if isRelated, packet.view.protocol == .icmp {
+            return translate(end, &bytes, &packet, &observer)
         }
-        if opens, connections.needsBinding(id, end) {
+        if isRelated || packet.tracked.state == .new, connections.needsBinding(id, end) {
             if let drop = bind(id, hook, end, &bytes, &packet, &observer) { return drop }
         } else if hook == .postrouting, packet.tracked.direction == .original,
             egressChanged(id, packet)
