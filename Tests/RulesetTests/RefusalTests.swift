@@ -56,6 +56,14 @@ struct RefusalTests {
         #expect(refused.standardError.contains("must not hold the end of a line"))
     }
 
+    @Test("a chain's name has no quote", arguments: ["a\"b", "\"", "a\""])
+    func quotedChain(name: String) {
+        var engine = Engine()
+        let outcome = engine.run(.iptables, ["-N", name], input: "")
+        #expect(outcome.ruleset == nil)
+        #expect(outcome.standardError.contains("Invalid chain name"))
+    }
+
     @Test("a table is all or nothing, and the tables before it stay")
     func atomicPerTable() {
         var engine = Engine()

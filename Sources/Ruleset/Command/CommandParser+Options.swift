@@ -279,8 +279,11 @@ extension CommandParser {
                 expected: "a name that no target has")
         }
         guard name.utf8.count < 29 else { throw chainTooLong(name) }
-        guard !name.contains(where: \.isWhitespace) else {
-            throw .parameter("Invalid chain name `\(name)'", word: name, expected: "no blanks")
+        // iptables takes a quote, and cannot load what it saves then.
+        guard !name.unicodeScalars.contains(where: { $0.properties.isWhitespace || $0 == "\"" })
+        else {
+            throw .parameter(
+                "Invalid chain name `\(name)'", word: name, expected: "no blanks and no quotes")
         }
     }
 }
