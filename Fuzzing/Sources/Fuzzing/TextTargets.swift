@@ -180,7 +180,7 @@ extension FuzzTarget {
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
             guard let record = ConnectionRecord(savedLine: String(line)) else { continue }
             guard table.adopt(record, now: now),
-                let (id, _) = table.find(record.original, now: now),
+                let (id, _) = table.find(record.original, zone: record.zone, now: now),
                 let entered = table.record(id, now: now)
             else { continue }
             let text = ConntrackText.saved(entered)
@@ -189,7 +189,8 @@ extension FuzzTarget {
             }
             promise(
                 again.original == record.original && again.reply == record.reply
-                    && again.tcpState == record.tcpState, "what was saved is read: \(line) \(text)")
+                    && again.zone == record.zone && again.tcpState == record.tcpState,
+                "what was saved is read: \(line) \(text)")
         }
         _ = table.expire(now: Timestamp(nanoseconds: .max))
         promise(table.count == 0, "what was entered ends")

@@ -62,9 +62,5 @@ extension Outcome {
 }
 
 extension PacketView {
-    fileprivate var isICMPError: Bool {
-        transport == .icmp && [3, 4, 5, 11, 12].contains(icmpType)
-    }
-
     fileprivate var isReset: Bool { transport == .tcp && tcpFlags.contains(.rst) }
 }

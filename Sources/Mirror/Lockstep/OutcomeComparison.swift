@@ -26,14 +26,15 @@ enum OutcomeComparison {
     }
 
     /// A packet that a node makes itself has an identification that nobody can foretell, and a header
-    /// checksum that follows from it; each must be right for itself.
+    /// checksum that follows from it; each must be right for itself. So must an error's that quotes
+    /// a reset before its checksum was whole.
     private static func agree(_ kernel: Emission, _ sluice: Emission, injected: UInt16?) -> Bool {
         let kernel = kernel.withWholeChecksum
         if kernel.bytes == sluice.bytes { return true }
         guard kernel.isOwn(injected: injected), sluice.isOwn(injected: injected),
-            kernel.hasRightHeaderChecksum, sluice.hasRightHeaderChecksum
+            kernel.hasRightChecksums, sluice.hasRightChecksums
         else { return false }
-        return kernel.withoutIdentification == sluice.withoutIdentification
+        return kernel.withoutTheUnforeseeable == sluice.withoutTheUnforeseeable
     }
 }
 
@@ -71,24 +72,38 @@ extension Emission {
     fileprivate func isOwn(injected: UInt16?) -> Bool {
         guard let view else { return false }
         if view.identification != injected { return true }
-        guard view.transport == .icmp, [3, 4, 5, 11, 12].contains(view.icmpType),
-            view.transportLength >= 28
-        else { return false }
+        guard view.isICMPError, view.transportLength >= 28 else { return false }
         return bytes.withRawSpan { $0.u16(view.transportOffset + 8 + 4) } == injected
     }
 
-    fileprivate var hasRightHeaderChecksum: Bool {
+    /// The header's, and where it is an ICMP error also that one's.
+    fileprivate var hasRightChecksums: Bool {
         guard let view else { return false }
+        var covered = [networkOffset..<(networkOffset + view.headerLength)]
+        if view.isICMPError { covered.append(view.transportOffset..<view.end) }
         return bytes.withRawSpan { span in
-            var sum = InternetChecksum()
-            sum.add(span, networkOffset..<(networkOffset + view.headerLength))
-            return sum.folded == 0xFFFF
+            covered.allSatisfy { range in
+                var sum = InternetChecksum()
+                sum.add(span, range)
+                return sum.folded == 0xFFFF
+            }
         }
     }
 
-    fileprivate var withoutIdentification: [UInt8] {
+    /// Without its identification, its header's checksum, and the checksum of a reset that the node made and then
+    /// reports about: the kernel quotes that with the pseudo-header's sum alone, which NAT of the error
+    /// then changes as if it were whole.
+    fileprivate var withoutTheUnforeseeable: [UInt8] {
         var copy = bytes
-        for field in [4, 5, 10, 11] { copy[networkOffset + field] = 0 }
+        var fields = [networkOffset + 4, networkOffset + 10]
+        if let view, view.isICMPError,
+            let quoted = bytes.withRawSpan({
+                PacketView.parseQuoted($0, networkOffset: view.transportOffset + 8)
+            }), quoted.isOwnReset(in: bytes)
+        {
+            fields += [view.transportOffset + 2, quoted.transportOffset + 16]
+        }
+        for field in fields { copy.replaceSubrange(field..<(field + 2), with: [0, 0]) }
         return copy
     }
 }
@@ -102,6 +117,20 @@ extension CasePacket {
     }
 
     var view: PacketView? { bytes.view(networkOffset: networkOffset) }
+}
+
+extension PacketView {
+    /// Whether it quotes the packet that it is about (RFC 792).
+    var isICMPError: Bool {
+        transport == .icmp && [3, 4, 5, 11, 12].contains(icmpType)
+    }
+
+    /// Whether this quoted packet is as a REJECT rule makes resets: no options, no data, no identification
+    /// (net/ipv4/netfilter/nf_reject_ipv4.c).
+    fileprivate func isOwnReset(in bytes: [UInt8]) -> Bool {
+        transport == .tcp && headerLength == 20 && transportLength == 20 && identification == 0
+            && bytes[transportOffset + 13] & 0x04 != 0
+    }
 }
 
 extension [UInt8] {
