@@ -27,6 +27,7 @@ extension Node {
     func leadHostPackets() {
         guard let host else { return }
         let claimed = adopted.filter { $0.claim != nil && !$0.isLoopback }
+        allowLoopbackSources(on: host, claimed)
         let plan = HostRoutes.plan(
             snapshot: mirror.snapshot, hostPort: host.interface, table: Self.firstTable,
             adopted: Set(claimed.map(\.port.interface)))
@@ -40,6 +41,22 @@ extension Node {
         guard !changes.isEmpty else { return }
         for refusal in requests.apply(changes) {
             remarks.offer("the way of the node's own packets: \(refusal)")
+        }
+    }
+
+    /// A socket bound to 127.0.0.1 may answer through an interface whose route_localnet says so, which is
+    /// the host port to the kernel (`__mkroute_output`). Sluice looks at the real one again.
+    private func allowLoopbackSources(on host: HostPort, _ claimed: [Adopted]) {
+        let allows = claimed.contains {
+            mirror.snapshot.interface($0.port.interface)?.settings.routeLocalnet ?? false
+        }
+        guard allows != hostAllowsLoopbackSources else { return }
+        let path = "/proc/sys/net/ipv4/conf/\(host.name)/route_localnet"
+        do throws(SystemError) {
+            try KernelSetting.write(allows ? "1" : "0", to: path)
+            hostAllowsLoopbackSources = allows
+        } catch {
+            remarks.offer("the way of the node's own packets: \(error)")
         }
     }
 

@@ -30,6 +30,8 @@ public final class Node: PacketWork, NeighbourResolver {
     /// The port to the node's own sockets, and the rules and routes that lead their packets to it.
     var host: HostPort?
     var hostPlan = HostRoutes.Plan()
+    /// Whether route_localnet is 1 on the host port.
+    var hostAllowsLoopbackSources = false
     /// Interfaces that vanished while they were Sluice's.
     var vanished: [String] = []
     var connectionEvents = EventFan<ConnectionEvent>()

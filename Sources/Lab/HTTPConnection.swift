@@ -23,23 +23,23 @@ struct HTTPConnection {
     var isDone: Bool { if case .done = phase { true } else { false } }
 
     /// Reads or writes as much as can be done without waiting, within reason.
-    mutating func advance(through buffer: inout [UInt8], word: String) {
+    mutating func advance(through buffer: inout [UInt8], _ answer: LabAnswer) {
         switch phase {
         case .answering: send()
-        case .readingHead, .readingBody: receive(through: &buffer, word: word)
+        case .readingHead, .readingBody: receive(through: &buffer, answer)
         case .done: return
         }
     }
 
-    private mutating func receive(through buffer: inout [UInt8], word: String) {
+    private mutating func receive(through buffer: inout [UInt8], _ answer: LabAnswer) {
         switch socket.read(into: &buffer) {
         case .wouldBlock: return
         case .ended: phase = .done
-        case .moved(let count): take(buffer[..<count], word: word)
+        case .moved(let count): take(buffer[..<count], answer)
         }
     }
 
-    private mutating func take(_ bytes: ArraySlice<UInt8>, word: String) {
+    private mutating func take(_ bytes: ArraySlice<UInt8>, _ answer: LabAnswer) {
         switch phase {
         case .readingHead:
             head += bytes
@@ -53,7 +53,7 @@ struct HTTPConnection {
             if request.method == "PUT" {
                 count(body, in: UploadCheck(expected: request.contentLength))
             } else {
-                answer(request, word: word)
+                reply(to: request, answer)
             }
         case .readingBody(let check): count(bytes, in: check)
         case .answering, .done: return
@@ -76,7 +76,7 @@ struct HTTPConnection {
         if check.isComplete { reply(200, check.verdict + "\n") }
     }
 
-    private mutating func answer(_ request: Request, word: String) {
+    private mutating func reply(to request: Request, _ answer: LabAnswer) {
         if request.path.hasPrefix("/bytes/"), let count = Int(request.path.dropFirst(7)), count >= 0
         {
             let head = "HTTP/1.0 200 OK\r\nContent-Length: \(count)\r\n\r\n"
@@ -85,7 +85,7 @@ struct HTTPConnection {
         } else if request.path == "/peer" {
             reply(200, peer + "\n")
         } else {
-            reply(200, word + "\n")
+            reply(200, answer.text(path: request.path))
         }
     }
 

@@ -20,9 +20,9 @@ public struct Keeper {
     public func run() -> Int32 {
         signal(SIGPIPE, SIG_IGN)
         do throws(LabError) {
-            let daemon = try bringUp()
+            let daemons = try bringUp()
             // Whoever asked for the lab may have given up meanwhile; then nobody would end it.
-            guard writeAll(KeeperMessage.ready(daemon: daemon).text, to: STDOUT_FILENO) else {
+            guard writeAll(KeeperMessage.ready(daemons: daemons).text, to: STDOUT_FILENO) else {
                 throw LabError("the command that asked for the lab has gone")
             }
         } catch {
@@ -36,34 +36,49 @@ public struct Keeper {
         while true { pause() }
     }
 
-    private func bringUp() throws(LabError) -> Int32? {
+    /// The process numbers of the nodes' daemons.
+    private func bringUp() throws(LabError) -> [String: Int32] {
         let binary = try ownBinary()
-        try LabNamespaces.create(topology.namespaces, home: "node")
+        try LabNamespaces.create(topology.namespaces, home: topology.home.name)
         CommandOverlay.preferOverlaidCommands()
         try CommandOverlay.cover(
             links: usesKernel ? ["sluice"] : CommandOverlay.links, to: binary)
-        for (file, value) in topology.settings where fileExists("/proc/sys/\(file)") {
-            try writeFile("/proc/sys/\(file)", value)
-        }
+        for setting in topology.settings { try apply(setting) }
         for line in topology.links { try Command(["ip"] + line.words).check() }
-        for server in topology.servers {
-            try startServer(server.word, in: server.namespace, binary)
+        for server in topology.servers { try start(server, binary) }
+        var daemons: [String: Int32] = [:]
+        for node in topology.nodes {
+            if !usesKernel { daemons[node.name] = try startDaemon(node, binary) }
+            for line in node.rules {
+                try command(["iptables"] + line.words, in: node.name).check()
+            }
         }
-        let daemon = usesKernel ? nil : try startDaemon(binary)
-        for line in topology.rules { try Command(["iptables"] + line.words).check() }
-        return daemon
+        return daemons
     }
 
-    private func startServer(
-        _ word: String, in namespace: String, _ binary: String
-    ) throws(LabError) {
-        let words = ["ip", "netns", "exec", namespace, binary, "lab", "server", word]
-        _ = try startService(Command(words), ready: "serving \(word)")
+    private func command(_ words: [String], in namespace: String) throws(LabError) -> Command {
+        try LabNamespaces.command(words, in: namespace, home: topology.home.name)
     }
 
-    private func startDaemon(_ binary: String) throws(LabError) -> Int32 {
-        let interfaces = topology.adoptedInterfaces.flatMap { ["--interface", $0] }
-        return try startService(Command([binary, "run"] + interfaces), ready: "sluice: ready")
+    private func apply(_ setting: Topology.Setting) throws(LabError) {
+        try LabNamespaces.within(setting.namespace, home: topology.home.name) {
+            () throws(LabError) in
+            let path = "/proc/sys/\(setting.file)"
+            if fileExists(path) { try writeFile(path, setting.value) }
+        }
+    }
+
+    private func start(_ server: Topology.Server, _ binary: String) throws(LabError) {
+        var words = [binary, "lab", "server", server.word, "--address", server.address]
+        words += ["--port", String(server.port)] + (server.showsPath ? ["--show-path"] : [])
+        _ = try startService(
+            command(words, in: server.namespace), ready: "serving \(server.word)")
+    }
+
+    private func startDaemon(_ node: Topology.Node, _ binary: String) throws(LabError) -> Int32 {
+        let interfaces = node.interfaces.flatMap { ["--interface", $0] }
+        return try startService(
+            command([binary, "run"] + interfaces, in: node.name), ready: "sluice: ready")
     }
 
     /// Starts a service whose output goes to the lab's log, and waits until a line of it begins with `ready`.

@@ -76,9 +76,12 @@ public struct Lab: Sendable {
         do {
             try Self.requireRoot()
             let keeper = try liveKeeper()
+            let topology = try Topology.named(state().topology)
             try LabNamespaces.enter(keeper: keeper)
             setVariable(LabMembers.variable, name)
-            return try LabNamespaces.command(command, in: namespace).replaceProcess()
+            for (name, value) in topology.variables { setVariable(name, value) }
+            return try LabNamespaces.command(command, in: namespace, home: topology.home.name)
+                .replaceProcess()
         } catch {
             return error
         }
@@ -144,7 +147,13 @@ public struct Lab: Sendable {
         try state.write()
         let said = readLine(ends.reading, milliseconds: 30_000)
         switch KeeperMessage(said ?? "") {
-        case .ready(let daemon): state.daemon = daemon.flatMap { ProcessIdentity(pid: $0) }
+        case .ready(let daemons):
+            for (node, pid) in daemons {
+                guard let daemon = ProcessIdentity(pid: pid) else {
+                    throw LabError("the daemon of \(node) has ended already")
+                }
+                state.daemons[node] = daemon
+            }
         case .failed(let reason): throw LabError("lab \(name) does not come up: \(reason)")
         case nil:
             let log = ((try? readFile(LabState.logFile(name))) ?? "").trimmed
@@ -164,25 +173,31 @@ public struct Lab: Sendable {
 
 /// What the keeper says on its standard output, once.
 enum KeeperMessage: Equatable {
-    case ready(daemon: Int32?)
+    case ready(daemons: [String: Int32])
     case failed(String)
 
     init?(_ line: String) {
-        if line.hasPrefix("failed ") {
+        let words = line.words
+        switch words.first {
+        case "failed":
             self = .failed(String(line.dropFirst("failed ".count)))
-        } else if line == "ready" {
-            self = .ready(daemon: nil)
-        } else if line.hasPrefix("ready "), let pid = Int32(line.dropFirst("ready ".count)) {
-            self = .ready(daemon: pid)
-        } else {
+        case "ready":
+            var daemons: [String: Int32] = [:]
+            for word in words.dropFirst() {
+                let parts = word.split(separator: "=")
+                guard parts.count == 2, let pid = Int32(parts[1]) else { return nil }
+                daemons[String(parts[0])] = pid
+            }
+            self = .ready(daemons: daemons)
+        default:
             return nil
         }
     }
 
     var text: String {
         switch self {
-        case .ready(nil): "ready\n"
-        case .ready(let daemon?): "ready \(daemon)\n"
+        case .ready(let daemons):
+            (["ready"] + daemons.map { "\($0.key)=\($0.value)" }).joined(separator: " ") + "\n"
         case .failed(let reason):
             "failed " + String(reason.map { $0.isNewline ? " " : $0 }) + "\n"
         }

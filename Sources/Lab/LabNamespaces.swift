@@ -12,9 +12,7 @@ enum LabNamespaces {
             try step("mount a file system on \(directory)", mountTemporary(directory))
         }
         for name in names { try Command(["ip", "netns", "add", name]).check() }
-        let file = try openFile("/run/netns/\(home)", O_RDONLY)
-        defer { close(file) }
-        try step("enter the network namespace \(home)", sluice_enter_network_namespace(file))
+        try enterNetwork(home)
         try mountHomeSystem()
     }
 
@@ -27,19 +25,38 @@ enum LabNamespaces {
         let directory = linkTarget("/proc/self/cwd")
         try step("enter the lab's mounts", sluice_enter_mount_namespace(mounts))
         if let directory { changeDirectory(directory) }
-        try step("enter the node's network namespace", sluice_enter_network_namespace(network))
+        try step(
+            "enter the network namespace of the lab's home", sluice_enter_network_namespace(network)
+        )
         CommandOverlay.preferOverlaidCommands()
     }
 
-    /// The command as it is run from the node: there as it is, elsewhere through `ip netns exec`.
-    static func command(_ words: [String], in namespace: String) throws(LabError) -> Command {
+    /// The command as it is run from the home: there as it is, elsewhere through `ip netns exec`.
+    static func command(
+        _ words: [String], in namespace: String, home: String
+    ) throws(LabError) -> Command {
         let names = directoryEntries("/run/netns")
         guard names.contains(namespace) else {
             throw LabError(
                 "the lab has no namespace \(namespace); expected one of: "
                     + names.joined(separator: ", "))
         }
-        return Command(namespace == "node" ? words : ["ip", "netns", "exec", namespace] + words)
+        return Command(namespace == home ? words : ["ip", "netns", "exec", namespace] + words)
+    }
+
+    /// Has `body` run in one of the lab's network namespaces, and this process at home again behind it.
+    static func within(
+        _ namespace: String, home: String, _ body: () throws(LabError) -> Void
+    ) throws(LabError) {
+        try enterNetwork(namespace)
+        defer { try? enterNetwork(home) }
+        try body()
+    }
+
+    private static func enterNetwork(_ name: String) throws(LabError) {
+        let file = try openFile("/run/netns/\(name)", O_RDONLY)
+        defer { close(file) }
+        try step("enter the network namespace \(name)", sluice_enter_network_namespace(file))
     }
 
     /// /sys shows the devices of the namespace it was mounted in, so the home needs its own, and with

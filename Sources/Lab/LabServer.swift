@@ -1,9 +1,9 @@
-// The small server that a lab puts into its namespaces: HTTP/1.0 on port 80, one word for an answer,
+// The small server that a lab puts into its namespaces: HTTP/1.0 on port 80, a word for an answer,
 // and an echo of UDP datagrams on port 7 (RFC 862). One thread, as many connections as there are
 // descriptors. It is a peer for tests, not a web server: it reads the request line and
 // Content-Length and nothing else.
 //
-//     GET  /           the server's word
+//     GET  /           the server's word, and with `showsPath` a line on the path
 //     GET  /peer       the client's address and port as the server sees them
 //     GET  /bytes/N    N bytes of a fixed sequence (see ByteSequence)
 //     PUT  /…          how many bytes came, and whether they were that sequence
@@ -11,26 +11,28 @@
 import Glibc
 
 public struct LabServer {
-    private var word: String
+    private var answer: LabAnswer
     private var listener: Socket
     private var datagrams: Socket
     private var connections: [HTTPConnection] = []
     private var buffer = [UInt8](repeating: 0, count: 1 << 18)
 
-    public init(word: String, port: UInt16 = 80, datagramPort: UInt16 = 7) throws(LabError) {
-        self.word = word
-        listener = try Socket.listening(port: port)
-        datagrams = try Socket.datagram(port: datagramPort)
+    public init(
+        _ answer: LabAnswer, address: String, port: UInt16, datagramPort: UInt16
+    ) throws(LabError) {
+        self.answer = answer
+        listener = try Socket.listening(address: address, port: port)
+        datagrams = try Socket.datagram(address: address, port: datagramPort)
     }
 
     /// Serves until the process is ended.
     public mutating func run() -> Never {
-        writeAll("serving \(word)\n", to: STDOUT_FILENO)
+        writeAll("serving \(answer.word)\n", to: STDOUT_FILENO)
         while true {
             let open = connections.map { (socket: $0.socket, writing: $0.isAnswering) }
             let usable = waitForSockets([(listener, false), (datagrams, false)] + open)
             for index in connections.indices where usable[index + 2] {
-                connections[index].advance(through: &buffer, word: word)
+                connections[index].advance(through: &buffer, answer)
             }
             for connection in connections where connection.isDone { connection.socket.close() }
             connections.removeAll(where: \.isDone)
@@ -41,6 +43,21 @@ public struct LabServer {
             }
             if usable[1] { datagrams.echoDatagrams(through: &buffer) }
         }
+    }
+}
+
+/// What a server says to who asks for nothing special.
+public struct LabAnswer: Sendable {
+    var word: String
+    var showsPath: Bool
+
+    public init(word: String, showsPath: Bool) {
+        self.word = word
+        self.showsPath = showsPath
+    }
+
+    func text(path: String) -> String {
+        word + "\n" + (showsPath ? "Request path: \(path)\n" : "")
     }
 }
 

@@ -10,8 +10,8 @@ public struct LabState: Sendable, Equatable {
     public var usesKernel: Bool
     /// The process that holds the lab's mounts and namespaces.
     public var keeper: ProcessIdentity?
-    /// `sluice run` in the node, where the lab runs on Sluice.
-    public var daemon: ProcessIdentity?
+    /// `sluice run` in each node by its name, where the lab runs on Sluice.
+    public var daemons: [String: ProcessIdentity] = [:]
     /// Directories made on the machine as mount points, to be removed with the lab.
     public var madeDirectories: [String] = []
 
@@ -28,7 +28,7 @@ public struct LabState: Sendable, Equatable {
     var text: String {
         var lines = ["lab \(topology)", "path \(usesKernel ? "kernel" : "sluice")"]
         if let keeper { lines.append("keeper \(keeper)") }
-        if let daemon { lines.append("daemon \(daemon)") }
+        for (node, daemon) in daemons { lines.append("daemon \(node) \(daemon)") }
         lines += madeDirectories.map { "made \($0)" }
         return lines.joined(separator: "\n") + "\n"
     }
@@ -43,7 +43,9 @@ public struct LabState: Sendable, Equatable {
             case "lab": topology = value
             case "path": usesKernel = value == "kernel"
             case "keeper": keeper = ProcessIdentity(value)
-            case "daemon": daemon = ProcessIdentity(value)
+            case "daemon":
+                let words = value.split(separator: " ", maxSplits: 1).map(String.init)
+                if words.count == 2 { daemons[words[0]] = ProcessIdentity(words[1]) }
             case "made": madeDirectories.append(value)
             default: continue
             }
@@ -112,7 +114,7 @@ extension LabState {
     }
 
     public var condition: Condition {
-        let needed = usesKernel ? [keeper] : [keeper, daemon]
-        return needed.allSatisfy { $0?.isAlive ?? false } ? .up : .broken
+        let isWhole = keeper?.isAlive ?? false && daemons.values.allSatisfy(\.isAlive)
+        return isWhole && usesKernel == daemons.isEmpty ? .up : .broken
     }
 }

@@ -13,19 +13,24 @@ enum Transfer: Equatable {
 struct Socket {
     let descriptor: Int32
 
-    static func listening(port: UInt16) throws(LabError) -> Socket {
-        let socket = try bound(port: port, type: Int32(SOCK_STREAM.rawValue))
+    static func listening(address: String, port: UInt16) throws(LabError) -> Socket {
+        let socket = try bound(address: address, port: port, type: Int32(SOCK_STREAM.rawValue))
         guard listen(socket.descriptor, 4096) == 0 else {
             throw LabError("cannot listen on port \(port): \(errorText(errno))")
         }
         return socket
     }
 
-    static func datagram(port: UInt16) throws(LabError) -> Socket {
-        try bound(port: port, type: Int32(SOCK_DGRAM.rawValue))
+    static func datagram(address: String, port: UInt16) throws(LabError) -> Socket {
+        try bound(address: address, port: port, type: Int32(SOCK_DGRAM.rawValue))
     }
 
-    private static func bound(port: UInt16, type: Int32) throws(LabError) -> Socket {
+    private static func bound(
+        address text: String, port: UInt16, type: Int32
+    ) throws(LabError) -> Socket {
+        guard var address = Self.address(text, port: port) else {
+            throw LabError("\"\(text)\" is not an IPv4 address")
+        }
         let flags = Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         let descriptor = socket(AF_INET, type | flags, 0)
         guard descriptor >= 0 else {
@@ -33,9 +38,6 @@ struct Socket {
         }
         var yes: Int32 = 1
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, 4)
-        guard var address = Self.address("0.0.0.0", port: port) else {
-            preconditionFailure("0.0.0.0 is an address")
-        }
         let result = unsafe withUnsafePointer(to: &address) {
             unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))

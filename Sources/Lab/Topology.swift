@@ -1,23 +1,54 @@
-// The labs there are, as plain data: namespaces, links, addresses, and what runs in them.
+// A lab as plain data: namespaces, links, addresses, and what runs in them.
 // Everything is a command a person could type in the node; nothing here runs anything.
 
-/// One lab: a node between an outside network and the servers behind its bridge.
+/// One lab: one node or several, and what stands around them.
 public struct Topology: Sendable {
+    /// A namespace whose NAT is the lab's subject: Sluice's, or the kernel's with `--kernel`.
+    public struct Node: Sendable {
+        public var name: String
+        /// The interfaces that Sluice takes over.
+        public var interfaces: [String]
+        /// iptables commands for what the node has before the document begins.
+        public var rules: [String] = []
+    }
+
+    /// A small server, see LabServer.swift.
+    public struct Server: Sendable {
+        public var namespace: String
+        /// What it answers.
+        public var word: String
+        /// The address it listens on; every one of the namespace by default.
+        public var address = "0.0.0.0"
+        public var port: UInt16 = 80
+        /// Whether a second line of the answer says which path was asked for.
+        public var showsPath = false
+    }
+
+    /// A file below /proc/sys and what is written there, before there are links. Where the file is
+    /// missing it speaks of a module that is not loaded, and is passed over.
+    public struct Setting: Sendable {
+        public var namespace: String
+        public var file: String
+        public var value: String
+    }
+
     public var name: String
     public var summary: String
-    public var namespaces: [String]
-    /// `ip` commands, typed in the node's namespace.
+    /// The first is where the lab's commands are typed unless they say otherwise.
+    public var nodes: [Node]
+    /// The namespaces around the nodes.
+    public var surroundings: [String]
+    /// `ip` commands, typed in the first node.
     public var links: [String]
-    /// Files below /proc/sys and what is written there, in the node's namespace; those whose file
-    /// is missing say something about a module that is not loaded and are passed over. They are set
-    /// before there are links.
-    public var settings: [(file: String, value: String)]
-    public var servers: [(namespace: String, word: String)]
-    public var adoptedInterfaces: [String]
-    /// iptables commands for what the node has before the document begins.
-    public var rules: [String]
+    public var settings: [Setting]
+    public var servers: [Server]
+    /// What the document's shell variables stand for, in every command that runs in the lab.
+    public var variables: [String: String] = [:]
 
-    public static let all = [dnatLoadBalancing]
+    public var home: Node { nodes[0] }
+    public var namespaces: [String] { nodes.map(\.name) + surroundings }
+
+    public static let all = [dnatLoadBalancing, nodeportSimulation]
 
     public static func named(_ name: String) throws(LabError) -> Topology {
         guard let found = all.first(where: { $0.name == name }) else {
@@ -25,63 +56,5 @@ public struct Topology: Sendable {
             throw LabError("there is no lab \(name); expected one of: \(known)")
         }
         return found
-    }
-}
-
-extension Topology {
-    /// Three web servers behind a bridge, and a client outside (192.0.2.0/24, RFC 5737) that knows
-    /// only the node's address.
-    public static let dnatLoadBalancing = Topology(
-        name: "dnat-load-balancing",
-        summary: "client 192.0.2.10 -- eth0 192.0.2.1 node br0 10.0.0.254 -- blue, green, red",
-        namespaces: ["client", "node", "ns-blue", "ns-green", "ns-red"],
-        links: outside + bridge + pod("blue", 1) + pod("green", 2) + pod("red", 3),
-        settings: [
-            ("net/ipv4/ip_forward", "1"),
-            // A tap on the bridge sees what netfilter sees with 0, so both twins run with 0.
-            ("net/bridge/bridge-nf-call-iptables", "0"),
-            // The document is about IPv4; without IPv6 links are ready at once and stay silent.
-            ("net/ipv6/conf/default/disable_ipv6", "1"),
-            ("net/ipv6/conf/all/disable_ipv6", "1"),
-        ],
-        servers: [
-            ("client", "outside"), ("ns-blue", "blue"), ("ns-green", "green"), ("ns-red", "red"),
-        ],
-        adoptedInterfaces: ["eth0", "br0"],
-        rules: [
-            "-P FORWARD DROP",
-            "-A FORWARD -i br0 -j ACCEPT",
-            "-A FORWARD -o br0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-            "-t nat -A POSTROUTING -s 10.0.0.0/24 -o eth0 -j MASQUERADE",
-        ])
-
-    private static let outside = [
-        "link set lo up",
-        "link add eth0 type veth peer name eth0 netns client",
-        "addr add 192.0.2.1/24 dev eth0",
-        "link set eth0 up",
-        "-n client link set lo up",
-        "-n client addr add 192.0.2.10/24 dev eth0",
-        "-n client link set eth0 up",
-    ]
-
-    private static let bridge = [
-        "link add br0 type bridge",
-        "addr add 10.0.0.254/24 dev br0",
-        "link set br0 up",
-    ]
-
-    private static func pod(_ colour: String, _ number: Int) -> [String] {
-        let namespace = "ns-\(colour)"
-        let link = "veth-\(colour)"
-        return [
-            "link add \(link)-br type veth peer name \(link) netns \(namespace)",
-            "link set \(link)-br master br0",
-            "link set \(link)-br up",
-            "-n \(namespace) link set lo up",
-            "-n \(namespace) addr add 10.0.0.\(number)/24 dev \(link)",
-            "-n \(namespace) link set \(link) up",
-            "-n \(namespace) route add default via 10.0.0.254",
-        ]
     }
 }

@@ -91,7 +91,9 @@ struct LabStatus: ParsableCommand {
         print("condition  \(state.condition.rawValue)")
         print("path       \(state.usesKernel ? "kernel" : "sluice")")
         if let keeper = state.keeper { print("keeper     \(keeper.pid)") }
-        if let daemon = state.daemon { print("daemon     \(daemon.pid)") }
+        for (node, daemon) in state.daemons.sorted(by: { $0.key < $1.key }) {
+            print("daemon     \(daemon.pid) in \(node)")
+        }
         if let topology = try? Topology.named(state.topology) {
             print("namespaces \(topology.namespaces.joined(separator: " "))")
         }
@@ -139,6 +141,8 @@ struct LabServe: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "server", shouldDisplay: false)
 
     @Argument(help: "What it answers.") var word: String
+    @Flag(help: "Say which path was asked for, too.") var showPath = false
+    @Option(help: "The address to listen on.") var address = "0.0.0.0"
     @Option var port: UInt16 = 80
     @Option var datagramPort: UInt16 = 7
     @Option(help: "Write so many bytes of /bytes/N to standard output instead of serving.")
@@ -149,7 +153,9 @@ struct LabServe: ParsableCommand {
             throw ByteSequence.write(count: bytes, to: STDOUT_FILENO) ? ExitCode(0) : ExitCode(1)
         }
         do throws(LabError) {
-            var server = try LabServer(word: word, port: port, datagramPort: datagramPort)
+            var server = try LabServer(
+                LabAnswer(word: word, showsPath: showPath), address: address, port: port,
+                datagramPort: datagramPort)
             server.run()
         } catch {
             throw complain(error)

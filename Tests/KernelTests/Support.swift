@@ -116,8 +116,10 @@ struct RunningLab {
         try output("(\(line)) </dev/null >/dev/null 2>&1 &", in: namespace)
     }
 
-    /// The number of the lab's own `sluice run`.
-    func daemonPID() throws -> Int32 { try #require(try Lab(name: name).state().daemon?.pid) }
+    /// The number of the node's own `sluice run`.
+    func daemonPID() throws -> Int32 {
+        try #require(try Lab(name: name).state().daemons["node"]?.pid)
+    }
 }
 
 private let labNumbers = Counter()
@@ -134,11 +136,13 @@ private final class Counter: @unchecked Sendable {
 }
 
 /// Brings up a lab under a name that nothing else uses, and takes it down however the body ends.
-func withLab<R>(_ twin: Twin, _ body: (RunningLab) throws -> R) throws -> R {
+func withLab<R>(
+    _ twin: Twin, topology: String = "dnat-load-balancing", _ body: (RunningLab) throws -> R
+) throws -> R {
     let binary = try #require(Requirement.binary)
     let name = "test-\(getpid())-\(labNumbers.next())"
     let flags = twin == .kernel ? ["--kernel"] : []
-    try Command([binary, "lab", "up", "dnat-load-balancing", "--name", name] + flags).check()
+    try Command([binary, "lab", "up", topology, "--name", name] + flags).check()
     defer {
         let ended = try? Command([binary, "lab", "down", name]).run()
         if ended?.status != 0 {

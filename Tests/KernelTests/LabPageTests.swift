@@ -1,0 +1,151 @@
+// Every lab's page, command by command, on the kernel and on Sluice. `SLUICE_WRITE_PAGES=1` first
+// writes into the page what is printed now, where that is something else.
+
+import CLinux
+import Foundation
+import Lab
+import Testing
+
+extension KernelTests {
+    @Suite("The page of a lab", .needsDaemon) struct LabPageTests {
+        static let pages = ["nodeport-simulation"]
+
+        @Test("is what Sluice prints and what the kernel prints", arguments: pages)
+        func holds(_ lab: String) throws {
+            var page = try LabPage(lab)
+            if ProcessInfo.processInfo.environment["SLUICE_WRITE_PAGES"] != nil {
+                for twin in [Twin.sluice, .kernel] {
+                    let found = try LabPageRun.run(page, on: twin).filter {
+                        twin == .sluice || $0.step.only == twin
+                    }
+                    try page.write(found.map { ($0.step, $0.printed) })
+                    page = try LabPage(lab)
+                }
+            }
+            var answers: [Twin: [LabPageRun.Answer]] = [:]
+            for twin in [Twin.kernel, .sluice] {
+                let found = try LabPageRun.run(page, on: twin)
+                for answer in found {
+                    #expect(
+                        answer.step.agrees(with: answer.printed),
+                        """
+                        \(twin), in \(answer.step.namespace): \(answer.step.line)
+                        printed: \(answer.printed.joined(separator: "\n"))
+                        the page says: \(answer.step.output.joined(separator: "\n"))
+                        """)
+                }
+                answers[twin] = found.filter { $0.step.only == nil }
+            }
+            for (kernel, sluice) in zip(answers[.kernel]!, answers[.sluice]!) {
+                #expect(kernel.status == sluice.status, "\(kernel.step.line)")
+            }
+        }
+
+        @Test("exists for every lab, and README lists it", arguments: pages)
+        func isListed(_ lab: String) throws {
+            let readme = LabPage.directory.appending(path: "../../README.md")
+            let text = try String(contentsOf: readme, encoding: .utf8)
+            #expect(text.contains("[\(lab)](Docs/labs/\(lab).md)"))
+            #expect(try !LabPage(lab).steps.isEmpty)
+        }
+    }
+}
+
+enum LabPageRun {
+    struct Answer {
+        var step: LabPage.Step
+        var printed: [String]
+        var status: Int32
+    }
+
+    /// Types a page into a lab of its own; the lab leaves nothing behind, and in its nodes the
+    /// kernel's netfilter stayed empty.
+    static func run(_ page: LabPage, on twin: Twin) throws -> [Answer] {
+        var name = ""
+        let answers = try withLab(twin, topology: page.lab) { lab throws in
+            name = lab.name
+            let answers = try type(page.steps.filter { $0.runs(on: twin) }, into: lab)
+            if twin == .sluice {
+                for node in try Topology.named(page.lab).nodes {
+                    let kernel = "/usr/sbin/nft list ruleset | wc -l; /usr/sbin/conntrack -C"
+                    #expect(try lab.output(kernel, in: node.name) == "0\n0\n")
+                }
+            }
+            return answers
+        }
+        let left = try FileManager.default.contentsOfDirectory(atPath: LabState.directory)
+            .filter { $0.hasPrefix(name + ".") }
+        #expect(left.isEmpty, "the lab left files: \(left)")
+        return answers
+    }
+
+    private static func type(_ steps: [LabPage.Step], into lab: RunningLab) throws -> [Answer] {
+        var answers: [Answer] = []
+        var background: (step: LabPage.Step, process: BackgroundStep)?
+        for step in steps {
+            if step.staysInBackground {
+                background = (step, try BackgroundStep(step, in: lab))
+                continue
+            }
+            let answer = try answer(to: step, in: lab) { background?.process.hasEnded ?? true }
+            if let (step, process) = background {
+                answers.append(Answer(step: step, printed: Self.lines(process.output), status: 0))
+                background = nil
+            }
+            answers.append(answer)
+        }
+        return answers
+    }
+
+    /// Types a step; again where that changes nothing and may help, and until `isEnough`.
+    private static func answer(
+        to step: LabPage.Step, in lab: RunningLab, _ isEnough: () -> Bool
+    ) throws -> Answer {
+        let end = ContinuousClock.now + .seconds(20)
+        while true {
+            let outcome = try lab.run("{ \(step.line)\n} 2>&1", in: step.namespace)
+            let answer = Answer(
+                step: step, printed: lines(outcome.output), status: outcome.status)
+            let isRight =
+                step.agrees(with: answer.printed) || !(step.isQuestion || step.isUnordered)
+            if isRight && isEnough() || ContinuousClock.now > end { return answer }
+        }
+    }
+
+    private static func lines(_ text: String) -> [String] {
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        if lines.last == "" { lines.removeLast() }
+        return lines
+    }
+}
+
+/// A step that goes on while others are typed.
+private final class BackgroundStep {
+    private let process: ChildProcess
+    private let file: FileHandle
+    private var ended = false
+
+    init(_ step: LabPage.Step, in lab: RunningLab) throws {
+        let descriptor = unsafe sluice_memory_file("step")
+        try #require(descriptor >= 0)
+        file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        let nothing = try #require(FileHandle(forReadingAtPath: "/dev/null"))
+        let line = String(step.line.dropLast())
+        process = try Command([
+            lab.binary, "lab", "exec", lab.name, step.namespace, "--", "bash", "-c", line,
+        ]).start(
+            input: nothing.fileDescriptor, output: descriptor, errors: descriptor)
+    }
+
+    deinit { if !hasEnded { process.signalGroup(SIGKILL) } }
+
+    var hasEnded: Bool {
+        if !ended { ended = process.wait(seconds: 0) != nil }
+        return ended
+    }
+
+    var output: String {
+        try? file.seek(toOffset: 0)
+        return String(decoding: (try? file.readToEnd()) ?? Data(), as: UTF8.self)
+    }
+}
