@@ -32,6 +32,7 @@ struct RandomAgreementTests {
         "tcp", "udp", "icmp", "multiport", "conntrack", "state", "mark", "comment", "statistic",
         "addrtype", "iprange", "length", "ttl", "tos", "dscp", "limit", "recent", "connmark", "mac",
         "owner", "physdev", "pkttype", "rpfilter", "hashlimit", "connlimit",
+        "esp", "ah", "dccp",
         "ACCEPT", "DROP", "RETURN", "REJECT", "LOG", "MARK", "CONNMARK", "CT", "NOTRACK", "TOS",
         "TTL", "DSCP", "CHECKSUM", "CLASSIFY", "TCPMSS", "DNAT", "SNAT", "MASQUERADE", "REDIRECT",
         "NETMAP",

@@ -199,8 +199,12 @@ extension RuleGenerator {
         return "-m conntrack\(not()) \(test)"
     }
 
-    /// No random choices: the kernel's have to be asked for after every packet. Always and never instead.
+    /// Random choices only where much is left to chance: the kernel's have to be asked for after every packet.
     private mutating func statistic() -> String {
+        if world.leavesMuchToChance, random.chance(60) {
+            return "-m statistic --mode random\(not()) --probability "
+                + random.pick(["0.25", "0.33333333349", "0.5", "0.75"])
+        }
         if random.chance(20) {
             return "-m statistic --mode nth\(random.pick(["", " !"])) --every 1 --packet 0"
         }

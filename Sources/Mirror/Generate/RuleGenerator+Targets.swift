@@ -13,11 +13,12 @@ extension RuleGenerator {
         },
         .init("MASQUERADE", tracks: true) { generator, site in
             guard site.table == .nat, site.within([.postrouting]) else { return nil }
-            return "MASQUERADE" + generator.toPorts(site)
+            return "MASQUERADE" + generator.toPorts(site) + generator.drawing()
         },
         .init("REDIRECT", tracks: true) { generator, site in
             guard site.table == .nat, site.within([.prerouting, .output]) else { return nil }
             return "REDIRECT" + generator.toPorts(site)
+                + (generator.drawsPorts() ? " --random" : "")
         },
         .init("MARK") { generator, _ in generator.markTarget() },
         .init("REJECT") { generator, site in
@@ -110,18 +111,27 @@ extension RuleGenerator {
             to += ":\(world.port(&random))"
             if random.chance(15) { to = ":" + to.split(separator: ":")[1] }
         }
+        if site.isTCPOrUDP, drawsPorts() { to = "\(to.prefix { $0 != ":" }):8000-8100" }
         return "DNAT --to-destination \(to)" + (random.chance(10) ? " --persistent" : "")
+            + (drawsPorts() ? " --random" : "")
     }
 
     private mutating func snat(_ site: RuleSite) -> String {
         var to = "\(random.pick(random.chance(80) ? world.ownAddresses : world.services))"
         // A range whose every port is wide enough apart from the clients' to be told from chance.
         if site.isTCPOrUDP, random.chance(25) { to += ":\(random.pick([2000, 50_000, 700]))" }
-        return "SNAT --to-source \(to)" + (random.chance(10) ? " --persistent" : "")
+        if site.isTCPOrUDP, drawsPorts() { to = "\(to.prefix { $0 != ":" }):20000-20100" }
+        return "SNAT --to-source \(to)" + (random.chance(10) ? " --persistent" : "") + drawing()
     }
 
     private mutating func toPorts(_ site: RuleSite) -> String {
         site.isTCPOrUDP && random.chance(40) ? " --to-ports \(world.port(&random))" : ""
+    }
+
+    private mutating func drawsPorts() -> Bool { world.leavesMuchToChance && random.chance(30) }
+
+    private mutating func drawing() -> String {
+        drawsPorts() ? random.pick([" --random", " --random-fully"]) : ""
     }
 
     private mutating func markTarget() -> String {

@@ -124,6 +124,9 @@ struct RuleGenerator {
         case 18: site.protocol = random.pick(["icmp", "icmp", "sctp", "dccp", "esp", "ah"])
         default: words += random.pick([" ! -p tcp", " -p 47", " ! -p icmp", " -p all"])
         }
+        if world.leavesMuchToChance, !words.contains(" -p "), random.chance(25) {
+            site.protocol = random.pick(["dccp", "esp", "ah"])
+        }
         if !site.protocol.isEmpty { words += " -p \(site.protocol)" }
         if random.chance(3) { words += "\(not()) -f" }
         return words
@@ -134,7 +137,9 @@ struct RuleGenerator {
         for attempt in 0..<6 {
             let own = Self.supportedMatches.first { $0.name == site.protocol }
             let generator =
-                if attempt == 0, let own, random.chance(40) { own } else {
+                if attempt == 0, let own, random.chance(world.leavesMuchToChance ? 80 : 40) {
+                    own
+                } else {
                     choose(Self.supportedMatches)
                 }
             if site.used.contains(generator.name) { continue }

@@ -63,7 +63,10 @@ struct TrafficGenerator {
     }
 
     private func conversation(_ random: inout SeededRandom) -> Conversation {
-        switch random.number(0...19) {
+        if world.leavesMuchToChance, random.chance(20) {
+            return PortlessConversation.make(world, &random)
+        }
+        return switch random.number(0...19) {
         case 0...9: TCPConversation.make(world, &random)
         case 10...13: UDPConversation.make(world, &random)
         case 14...16: ICMPConversation.make(world, &random)

@@ -31,6 +31,9 @@ struct World {
     var marks: [UInt32] = [0x1, 0x2, 0x4000, 0xff]
     var users: [UInt32] = [0, 33, 1000]
     var groups: [UInt32] = [0, 33, 1000]
+    /// Whether rules may match at random and let NAT draw ports, which costs dry runs to foretell, and whether there
+    /// are conversations in protocols of which only the addresses are tracked.
+    var leavesMuchToChance = false
     let typesOfService: [UInt8] = [0, 0, 0, 0x10, 0x08, 0x2e << 2, 0x20]
 
     /// To be filled: without links there is nobody to talk to.

@@ -1,6 +1,7 @@
 // What a ruleset leaves to chance, read from its text.
 
 import KernelPath
+import Ruleset
 import Wire
 
 struct RandomChoices {
@@ -50,5 +51,18 @@ struct RandomChoices {
         // A base may stand behind the last one.
         let last = UInt16(ports[1].prefix { $0.isNumber }) ?? 65_535
         return first...max(first, last)
+    }
+}
+
+extension RuleAddress {
+    /// Every rule, in the order of a compiled ruleset's counters.
+    static func all(of ruleset: Ruleset) -> [RuleAddress] {
+        TableName.allCases.flatMap { name in
+            (ruleset.tables.first { $0.name == name }?.chains ?? []).flatMap { chain in
+                chain.rules.indices.map {
+                    RuleAddress(table: name.rawValue, chain: chain.name, number: $0 + 1)
+                }
+            }
+        }
     }
 }

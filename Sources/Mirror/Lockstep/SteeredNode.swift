@@ -19,6 +19,9 @@ final class SteeredNode {
     private let subject: Case
     private var node: OfflineNode
     private let interfaces: [String: InterfaceIndex]
+    /// Where the random rules stand among the counters of the compiled rules.
+    private let randomCounters: [Int]
+    /// What the kernel's random rules have counted.
     private var hits: [UInt64]
     private var spare: SeededRandom
     private var past: [Step] = []
@@ -48,6 +51,8 @@ final class SteeredNode {
         node = try OfflineNode(subject, options: Self.options)
         choices = RandomChoices(subject.rules)
         hits = Array(repeating: 0, count: choices.randomRules.count)
+        let addresses = RuleAddress.all(of: try RulesText.parse(subject.rules, name: "rules"))
+        randomCounters = choices.randomRules.compactMap { addresses.firstIndex(of: $0) }
         spare = SeededRandom(seed: subject.seed)
         interfaces = Dictionary(
             node.dataplane.engine.routes.interfaces.map { ("\($0.name)", $0.index) },
@@ -70,7 +75,7 @@ final class SteeredNode {
         self.hits = hits
         if !randomRules.isEmpty || choices.drawsPorts { steer(packet, towards: target) }
         let outcome = try injectAndRemember(packet)
-        if OutcomeComparison.agree(kernel, outcome, injected: packet) { return outcome }
+        if agree(node, kernel, outcome, packet) { return outcome }
         return try relived(kernel, packet, notLaterThan: latest) ?? outcome
     }
 
@@ -87,6 +92,16 @@ final class SteeredNode {
         var trace = ""
         for step in past { trace = try Self.repeated(step, on: again).trace }
         return trace
+    }
+
+    /// Whether the node did the same, and the same of its random rules matched: those whose targets
+    /// nobody sees, too.
+    private func agree(
+        _ node: OfflineNode, _ kernel: Outcome, _ outcome: Outcome, _ packet: CasePacket
+    ) -> Bool {
+        let counters = node.dataplane.engine.rules.ruleCounters
+        return OutcomeComparison.agree(kernel, outcome, injected: packet)
+            && zip(randomCounters, hits).allSatisfy { counters[$0].packets == $1 }
     }
 
     private func injectAndRemember(_ packet: CasePacket) throws -> Outcome {
@@ -229,7 +244,7 @@ final class SteeredNode {
             let again = try OfflineNode(subject, options: Self.options)
             for step in past { _ = try Self.repeated(step, on: again) }
             let outcome = try Self.repeated(candidate, on: again)
-            guard OutcomeComparison.agree(kernel, outcome, injected: packet) else { continue }
+            guard agree(again, kernel, outcome, packet) else { continue }
             node = again
             past.append(candidate)
             return outcome
