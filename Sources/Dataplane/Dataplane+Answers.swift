@@ -121,7 +121,7 @@ extension Dataplane {
         let whole = start..<start + AnswerBuilder.largestFrame
         guard let length = arena.withBytes(whole, write) else { return forbid() }
         arena.trim(start, to: length)
-        // The answer is traced on its own, after what it answers.
+        // The answer is traced on its own, and told of after what it answers.
         let answeredTrace = trace
         if trace != nil { trace = Trace() }
         arena.withBytes(start..<start + length) { out in
@@ -135,7 +135,7 @@ extension Dataplane {
             var own = Carried(packet, origin: .node, time: answered.time)
             walk(&out, &own)
         }
-        endTrace(.node, answered.time, refused: nil)
+        if trace != nil { holdTrace(.node, answered.time) }
         trace = answeredTrace
     }
 

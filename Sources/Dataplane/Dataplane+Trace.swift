@@ -45,11 +45,24 @@ extension Dataplane {
     private func handOverTrace(
         _ origin: PacketOrigin, _ time: Timestamp, _ refused: DropReason?
     ) {
-        guard let finished = trace else { return }
+        guard let record = takeTrace(origin, time, refused) else { return }
+        onTrace?(record)
+        for answer in heldTraces { onTrace?(answer) }
+        heldTraces = []
+    }
+
+    /// Keeps the trace of an answer until that of what it answers has been told.
+    func holdTrace(_ origin: PacketOrigin, _ time: Timestamp) {
+        if let record = takeTrace(origin, time, nil) { heldTraces.append(record) }
+    }
+
+    private func takeTrace(
+        _ origin: PacketOrigin, _ time: Timestamp, _ refused: DropReason?
+    ) -> TraceRecord? {
+        guard let finished = trace else { return nil }
         trace = nil
-        onTrace?(
-            TraceRecord(
-                trace: finished, origin: origin, time: time,
-                ingress: origin == .node ? .none : tracedIngress, refused: refused))
+        return TraceRecord(
+            trace: finished, origin: origin, time: time,
+            ingress: origin == .node ? .none : tracedIngress, refused: refused)
     }
 }

@@ -54,6 +54,8 @@ public final class Dataplane {
     /// The trace of the frame in hand.
     var trace: Trace?
     var tracedIngress = InterfaceIndex.none
+    /// Traces of answers, told behind the trace of what they answer.
+    var heldTraces: [TraceRecord] = []
     /// The latest time that a step or a frame brought.
     public private(set) var now = Timestamp(nanoseconds: 0)
 
