@@ -40,6 +40,7 @@ let package = Package(
         .systemLibrary(name: "CPcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(
             name: "CBPF", providers: [.apt(["libbpf-dev", "libelf-dev", "zlib1g-dev"])]),
+        .systemLibrary(name: "CMessageDigest", providers: [.apt(["libmd-dev"])]),
         .target(name: "CFlowABI", cSettings: strictC),
         .target(name: "CLinux", cSettings: strictC),
         library("Wire", []),
@@ -69,6 +70,12 @@ let package = Package(
                 .linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a"),
             ]),
         library("Netlink", ["Wire", "Routing", "CLinux"]),
+        .target(
+            name: "Services",
+            dependencies: [
+                "Wire", "Ruleset", "CMessageDigest", .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: strict, linkerSettings: [.linkedLibrary(":libmd.a")]),
         library("Lab", ["CLinux"]),
         library("Explain", ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks"]),
         .target(
@@ -84,12 +91,13 @@ let package = Package(
             "Control",
             [
                 "Wire", "Ruleset", "Conntrack", "Routing", "Hooks", "Dataplane", "PacketIO",
-                "Netlink", "Explain", "Lab", "CLinux",
+                "Netlink", "Explain", "Lab", "CLinux", "Services",
             ]),
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Control", "Lab", "PacketIO", "Scenario", "KernelPath", "Mirror",
+                "Control", "Lab", "PacketIO", "Scenario", "KernelPath", "Mirror", "Services",
+                "Ruleset", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -124,6 +132,13 @@ let package = Package(
                 "KernelPath", "Scenario",
             ]),
         tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
+        // The cases of kube-proxy's own tests.
+        .target(
+            name: "KubeProxyFixture", dependencies: ["Services", "Ruleset", "Wire"],
+            path: "Tests/KubeProxyFixture", swiftSettings: testing),
+        tests(
+            "ServicesTests", ["Services", "Ruleset", "Wire", "KubeProxyFixture"],
+            exclude: ["Fixtures"]),
         tests("ScenarioTests", ["Scenario", "PacketIO"], exclude: ["Golden"]),
         tests(
             "KernelPathTests",
@@ -134,7 +149,11 @@ let package = Package(
             exclude: ["Cases", "Rules"]),
         // The same packets through Sluice and through the kernel.
         tests(
-            "EngineTests", ["Scenario", "KernelPath", "Wire", "FrameFixture", "NamespaceFixture"]),
+            "EngineTests",
+            [
+                "Scenario", "KernelPath", "Wire", "FrameFixture", "NamespaceFixture",
+                "KubeProxyFixture", "Ruleset",
+            ]),
         tests("ControlTests", ["Control", "Lab", "Dataplane", "Conntrack", "NamespaceFixture"]),
         tests("KernelTests", ["Lab", "CLinux"]),
     ],

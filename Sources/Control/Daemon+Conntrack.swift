@@ -7,7 +7,7 @@ import Wire
 
 extension Daemon {
     /// Slots visited between two rounds: some tens of microseconds.
-    private static let slice = 1024
+    static let slice = 1024
 
     func conntrack(_ request: ControlRequest) -> ControlReply {
         switch ConntrackCommand(parsing: request.arguments) {

@@ -46,7 +46,7 @@ extension Daemon {
     }
 
     /// Compiles and swaps; why not, if not.
-    private func install(_ changed: Ruleset) throws(PacketThreadFailure) -> String? {
+    func install(_ changed: Ruleset) throws(PacketThreadFailure) -> String? {
         if let objection = changed.liveObjection { return objection }
         let compiled: Handover<CompiledRuleset>
         do throws(CompileError) { compiled = Handover(try CompiledRuleset(changed)) } catch {

@@ -12,6 +12,7 @@ import Hooks
 import Netlink
 import PacketIO
 import Ruleset
+import Services
 import Wire
 
 public final class Daemon: CommandHandler {
@@ -21,6 +22,9 @@ public final class Daemon: CommandHandler {
     /// What a person said last, with the counters of the last look.
     var rules: Ruleset
     var generation: UInt64 = 0
+    var services = ServiceProxy(.ofThisMachine)
+    /// Of the rules that Services last made; later ones somebody else has changed.
+    var serviceGeneration: UInt64?
     let packets: PacketThread<Node>
     let remarks: EventQueue<String>
     let packetLog: EventQueue<PacketLogEvent>
@@ -60,6 +64,7 @@ public final class Daemon: CommandHandler {
         case "status": return status(request)
         case "sysctl": return sysctl(request)
         case "recent": return recent(request)
+        case "service": return service(request)
         case "trace": return trace(request)
         case "explain": return explain(request)
         case "down":

@@ -29,6 +29,51 @@ enum SystemCalls {
         }
     }
 
+    static func isDirectory(_ path: String) -> Bool {
+        (try? requireDirectory(path)) != nil
+    }
+
+    /// The names in a directory, in no order.
+    static func entries(of path: String) throws(SystemError) -> [String] {
+        guard let directory = unsafe opendir(path) else {
+            throw .current("read the directory", path)
+        }
+        defer { unsafe closedir(directory) }
+        var names: [String] = []
+        while let entry = unsafe readdir(directory) {
+            // The name ends with a zero within the entry.
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
+            }
+            names.append(name)
+        }
+        return names
+    }
+
+    /// Tells of files in a directory that are written, made, moved or removed.
+    static func watch(_ path: String) throws(SystemError) -> Descriptor {
+        let descriptor = Descriptor(
+            owning: try check(inotify_init1(Int32(IN_CLOEXEC)), "watch directories"))
+        let events = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF
+        guard unsafe inotify_add_watch(descriptor.number, path, UInt32(events)) >= 0 else {
+            throw .current("watch the directory", path)
+        }
+        return descriptor
+    }
+
+    /// The machine's name up to the first dot, as `hostname -s` says it.
+    static func hostName() -> String {
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: 256) { buffer, count in
+            let taken = unsafe buffer.withMemoryRebound(to: CChar.self) { characters in
+                guard let start = characters.baseAddress else { return false }
+                return unsafe gethostname(start, characters.count) == 0
+            }
+            count = taken ? unsafe buffer.firstIndex(of: 0) ?? 0 : 0
+        }
+        return String(decoding: bytes.prefix { $0 != UInt8(ascii: ".") }, as: UTF8.self)
+            .lowercased()
+    }
+
     static func removeFile(_ path: String) { unsafe unlink(path) }
     /// Only an empty one goes.
     static func removeDirectory(_ path: String) { unsafe rmdir(path) }

@@ -49,10 +49,7 @@ extension TakenCommand {
 
     private func read(_ source: InputSource) throws(TextFile.Failure) -> [UInt8] {
         switch source {
-        case .standardInput:
-            try TextFile.read(
-                Descriptor(owning: dup(STDIN_FILENO)), "standard input",
-                limit: ControlLimits().inputBytes)
+        case .standardInput: try TextFile.standardInput()
         case .file(let path): try TextFile.read(path, limit: ControlLimits().inputBytes)
         }
     }

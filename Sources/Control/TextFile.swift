@@ -33,6 +33,12 @@ public enum TextFile {
         return try read(descriptor, path, limit: limit)
     }
 
+    public static func standardInput() throws(Failure) -> [UInt8] {
+        try read(
+            Descriptor(owning: dup(STDIN_FILENO)), "standard input",
+            limit: ControlLimits().inputBytes)
+    }
+
     /// Reads an open file to its end; `path` is what messages call it.
     static func read(
         _ descriptor: Descriptor, _ path: String, limit: Int

@@ -9,12 +9,14 @@ let networkNamespaceHelp = ArgumentHelp(
 
 /// Enters the namespace, asks the daemon there, relays its answer; its status becomes ours.
 func askDaemon(
-    _ command: String, _ arguments: [String] = [], networkNamespace: String?
+    _ command: String, _ arguments: [String] = [], standardInput: [UInt8] = [],
+    networkNamespace: String?
 ) throws {
     try Daemon.enterNamespace(networkNamespace)
     let status: UInt8
     do throws(ControlClient.Failure) {
-        status = try DaemonConversation.run(ControlRequest(command: command, arguments: arguments))
+        status = try DaemonConversation.run(
+            ControlRequest(command: command, arguments: arguments, standardInput: standardInput))
     } catch {
         throw Refusal(error.sentence)
     }

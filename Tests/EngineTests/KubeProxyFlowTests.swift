@@ -1,70 +1,48 @@
-// The rules that kube-proxy writes, carrying packets: each flow of its own test suite reaches the endpoints that
+// The rules that kube-proxy writes, and those that Sluice writes of the same objects, carrying packets: each flow of its own test suite reaches the endpoints that
 // it names, masqueraded or not as it says, through Sluice and through the kernel.
 
 import Foundation
 import FrameFixture
 import KernelPath
+import KubeProxyFixture
 import NamespaceFixture
+import Ruleset
 import Scenario
 import Testing
 import Wire
 
-/// One of the cases that lie beside the checkout.
-struct KubeProxyCase: CustomTestStringConvertible, Sendable {
-    struct Flow: Decodable {
-        var name: String
-        var sourceIP: String
-        var destIP: String
-        var destPort: UInt16
-        /// Endpoints that may be reached, "10.0.1.1:80, 10.0.1.2:80"; REJECT; DROP; or empty: nowhere.
-        var output: String
-        var masq: Bool
-    }
+/// Whose rules carry the packets.
+enum RuleWriter: String, CaseIterable, Sendable {
+    case kubeProxy, sluice
 
-    var directory: URL
-    var testDescription: String { directory.lastPathComponent }
-
-    static let root: URL = {
-        if let set = ProcessInfo.processInfo.environment["SLUICE_SHARED"] {
-            return URL(filePath: set).appending(path: "kube-proxy-cases")
+    func rules(_ subject: KubeProxyCase) throws -> String {
+        switch self {
+        case .kubeProxy: try subject.givenRules()
+        case .sluice:
+            try subject.madeRules().saved(
+                date: "Sat Nov 21 02:32:44 2026", resolver: SystemNameResolver())
         }
-        return URL(filePath: #filePath).deletingLastPathComponent()
-            .appending(path: "../../../shared/kube-proxy-cases").standardizedFileURL
-    }()
-
-    static let all: [KubeProxyCase] = {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: root.path)) ?? []
-        return names.sorted().map { KubeProxyCase(directory: root.appending(path: $0)) }.filter {
-            FileManager.default.fileExists(
-                atPath: $0.directory.appending(path: "flows.json").path)
-        }
-    }()
-
-    func flows() throws -> [Flow] {
-        let data = try Data(contentsOf: directory.appending(path: "flows.json"))
-        return try JSONDecoder().decode([Flow].self, from: data)
-    }
-
-    func rules() throws -> String {
-        try String(contentsOf: directory.appending(path: "full.iptables"), encoding: .utf8)
     }
 }
 
 @Suite(
     "Flows through kube-proxy's rules",
-    .enabled(if: !KubeProxyCase.all.isEmpty, "the shared cases are not here"))
+    .enabled(if: !KubeProxyCase.withFlows.isEmpty, "the shared cases are not here"))
 struct KubeProxyFlowTests {
     /// How many connections each engine carries per flow.
     static let connections = 24
 
-    @Test("reach every endpoint they may, and no other, offline", arguments: KubeProxyCase.all)
-    func offline(_ subject: KubeProxyCase) throws {
+    @Test(
+        "reach every endpoint they may, and no other, offline",
+        arguments: KubeProxyCase.withFlows, RuleWriter.allCases)
+    func offline(_ subject: KubeProxyCase, _ writer: RuleWriter) throws {
+        let rules = try writer.rules(subject)
         for flow in try subject.flows() {
             var reached: Set<String> = []
             // A node each: the rules of a service with session affinity send a client where it was before.
             for seed in 0..<UInt64(Self.connections) {
                 let node = try OfflineNode(
-                    Case(topology: Self.topology, rules: try subject.rules(), seed: seed))
+                    Case(topology: Self.topology, rules: rules, seed: seed))
                 let packet = Self.packet(of: flow, port: 40000 + UInt16(seed))
                 let outcome = try node.inject(packet)
                 reached.formUnion(try Self.check(outcome, of: flow))
@@ -75,9 +53,9 @@ struct KubeProxyFlowTests {
 
     @Test(
         "reach what they may on the kernel too, by the same decision",
-        .enabled(if: isRoot, needsRoot), arguments: KubeProxyCase.all)
+        .enabled(if: isRoot, needsRoot), arguments: KubeProxyCase.withFlows)
     func onTheKernel(_ subject: KubeProxyCase) throws {
-        let kernel = try KernelNode(Self.topology, rules: try subject.rules())
+        let kernel = try KernelNode(Self.topology, rules: try subject.givenRules())
         for flow in try subject.flows() {
             for number in 0..<UInt16(Self.connections) {
                 let packet = Self.packet(of: flow, port: 40000 + number)
