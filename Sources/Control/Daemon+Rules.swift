@@ -47,15 +47,18 @@ extension Daemon {
 
     /// Compiles and swaps; why not, if not.
     func install(_ changed: Ruleset) throws(PacketThreadFailure) -> String? {
-        if let objection = changed.liveObjection { return objection }
         let compiled: Handover<CompiledRuleset>
-        do throws(CompileError) { compiled = Handover(try CompiledRuleset(changed)) } catch {
+        var next = compiler
+        do throws(CompileError) { compiled = Handover(try next.compile(changed)) } catch {
             return "\(error)"
+        }
+        if compiled.value.mayAskTheImpossible, let objection = changed.liveObjection {
+            return objection
         }
         try packets.perform { node in
             node.dataplane.install(compiled.value)
         }
-        rules = changed
+        (rules, compiler) = (changed, next)
         generation += 1
         do throws(Refusal) { try followLoopback() } catch {
             Self.say("the rules stand, but the loopback is not adopted: \(error)")

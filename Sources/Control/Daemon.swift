@@ -22,6 +22,8 @@ public final class Daemon: CommandHandler {
     /// What a person said last, with the counters of the last look.
     var rules: Ruleset
     var generation: UInt64 = 0
+    /// What the rules in force were compiled with.
+    var compiler = RulesetCompiler()
     var services = ServiceProxy(.ofThisMachine)
     /// Of the rules that Services last made; later ones somebody else has changed.
     var serviceGeneration: UInt64?

@@ -19,6 +19,13 @@ extension Ruleset {
     }
 }
 
+extension CompiledRuleset {
+    /// Whether looking for an objection is worth the while; rules that are gone may count.
+    var mayAskTheImpossible: Bool {
+        statelessMatches.contains { Match.stateless($0).asksForSupplementaryGroups }
+    }
+}
+
 extension Match {
     fileprivate var asksForSupplementaryGroups: Bool {
         guard case .stateless(.owner(let owner)) = self else { return false }

@@ -58,7 +58,7 @@ final class RecentLists {
         var wanted: [RecentList] = []
         var places: [String: Int] = [:]
         // In the order in which they were added: the first one makes the list.
-        for rule in rules.sorted(by: { $0.rule < $1.rule }) {
+        for rule in rules.sorted(by: { $0.rule < $1.rule }) where !rule.isWaste {
             let depth = Self.depth(rule.match)
             if let place = places[rule.match.name] {
                 wanted[place].depth = max(wanted[place].depth, depth)

@@ -27,12 +27,9 @@ extension CompileError: CustomStringConvertible {
 extension CompiledRuleset {
     /// Compiles a whole ruleset, with the counters it has.
     public convenience init(_ ruleset: Ruleset) throws(CompileError) {
-        var pools = CompilerPools()
-        for name in TableName.allCases {
-            if let table = ruleset.tables.first(where: { $0.name == name }) {
-                try pools.add(table)
-            }
-        }
+        var compiler = RulesetCompiler()
+        var pools = try compiler.pools(of: ruleset)
+        pools.lineage = Lineage()
         self.init(pools)
     }
 
@@ -90,40 +87,31 @@ struct CompilerPools {
     var mayGrowPackets = false
     var baseChains = [Int32](
         repeating: -1, count: TableName.allCases.count * BuiltinChain.allCases.count)
+    /// The chains in the order of the ruleset, where those that changed stand elsewhere.
+    var order: [Int32] = []
+    var lineage = Lineage()
 
-    mutating func add(_ table: Table) throws(CompileError) {
-        if table.name == .nat { hasNAT = true }
-        let firstChain = chains.count
-        var indices: [String: Int32] = [:]
-        for (offset, chain) in table.chains.enumerated() {
-            indices[chain.name] = Int32(firstChain + offset)
-        }
-        for chain in table.chains {
-            let firstRule = Int32(rules.count)
-            if let hook = chain.builtin {
-                let slot = table.name.index * BuiltinChain.allCases.count + hook.index
-                baseChains[slot] = Int32(chains.count)
-            }
-            for rule in chain.rules { try add(rule, table.name, chain.name, indices) }
-            chains.append(
-                CompiledChain(
-                    name: chain.name, firstRule: firstRule,
-                    ruleCount: Int32(rules.count) - firstRule, policy: chain.policy ?? .accept))
-            policyCounters.append(chain.counters)
-        }
-        for chain in firstChain..<chains.count where table.chains[chain - firstChain].policy != nil
-        {
-            var seen: [Int: Int] = [:]
-            try checkDepth(from: chain, depth: 0, table.name, &seen)
-        }
+    /// Compiles the rules of a chain behind those that are there, as the chain at `slot`.
+    mutating func add(
+        _ chain: Chain, at slot: Int32, _ table: TableName, _ indices: [String: Int32]
+    ) throws(CompileError) {
+        let firstRule = Int32(rules.count)
+        for rule in chain.rules { try add(rule, table, chain.name, indices) }
+        chains[Int(slot)].firstRule = firstRule
+        chains[Int(slot)].ruleCount = Int32(rules.count) - firstRule
     }
 
-    /// Follows every jump; with at most 16 levels this ends even where jumps run in a circle.
-    /// - Parameter seen: the greatest depth at which a chain was followed so far.
+    /// Follows every jump from a base chain; with at most 16 levels this ends even where jumps run in a circle.
+    func checkDepth(from base: Int32, _ table: TableName) throws(CompileError) {
+        // The greatest depth at which a chain was followed so far.
+        var seen = [Int8](repeating: -1, count: chains.count)
+        try checkDepth(from: Int(base), depth: 0, table, &seen)
+    }
+
     private func checkDepth(
-        from chain: Int, depth: Int, _ table: TableName, _ seen: inout [Int: Int]
+        from chain: Int, depth: Int8, _ table: TableName, _ seen: inout [Int8]
     ) throws(CompileError) {
-        if let before = seen[chain], before >= depth { return }
+        if seen[chain] >= depth { return }
         seen[chain] = depth
         guard depth <= 16 else {
             throw .jumpsTooDeep(table, chain: chains[chain].name)

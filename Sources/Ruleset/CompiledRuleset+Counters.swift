@@ -9,19 +9,20 @@ extension CompiledRuleset {
     public func handOutCounters(to ruleset: inout Ruleset) {
         handedOutRules = ruleCounters
         handedOutPolicies = policyCounters
-        var rule = 0
-        var chain = 0
+        var next = order.makeIterator()
         for name in TableName.allCases {
             guard let table = ruleset.tables.firstIndex(where: { $0.name == name }) else {
                 continue
             }
             for position in ruleset.tables[table].chains.indices {
-                ruleset.tables[table].chains[position].counters = policyCounters[chain]
-                chain += 1
+                guard let slot = next.next() else {
+                    preconditionFailure("a ruleset has the chains that it was compiled from")
+                }
+                ruleset.tables[table].chains[position].counters = policyCounters[Int(slot)]
+                let first = Int(chains[Int(slot)].firstRule)
                 for offset in ruleset.tables[table].chains[position].rules.indices {
                     ruleset.tables[table].chains[position].rules[offset].counters =
-                        ruleCounters[rule]
-                    rule += 1
+                        ruleCounters[first + offset]
                 }
             }
         }
@@ -30,12 +31,10 @@ extension CompiledRuleset {
     /// Takes over what `old` counted since it handed its counters out, and where its `nth` rules
     /// stand. Called at the batch boundary at which this snapshot replaces `old`.
     public func adoptCounters(from old: CompiledRuleset) {
-        var oldRules: [RuleID: Int] = [:]
-        for (index, identity) in old.identities.enumerated() { oldRules[identity] = index }
-        for (index, identity) in identities.enumerated() {
-            guard let before = oldRules[identity] else { continue }
-            ruleCounters[index].add(old.ruleCounters[before], since: old.handedOutRules[before])
-            adoptNth(at: index, from: old, at: before)
+        if lineage.continues(old.lineage) {
+            adoptInPlace(from: old)
+        } else {
+            adoptByIdentity(from: old)
         }
         for table in TableName.allCases {
             for hook in BuiltinChain.allCases {
@@ -45,6 +44,30 @@ extension CompiledRuleset {
                     old.policyCounters[before], since: old.handedOutPolicies[before])
             }
         }
+    }
+
+    /// The rules of `old` stand where they stood; those of chains that changed stand behind them.
+    private func adoptInPlace(from old: CompiledRuleset) {
+        for index in old.ruleCounters.indices {
+            ruleCounters[index].add(old.ruleCounters[index], since: old.handedOutRules[index])
+        }
+        for index in old.nthCounters.indices { nthCounters[index] = old.nthCounters[index] }
+        for (before, index) in lineage.moved { adopt(at: Int(index), from: old, at: Int(before)) }
+    }
+
+    private func adoptByIdentity(from old: CompiledRuleset) {
+        var oldRules: [RuleID: Int] = [:]
+        // Where a chain was compiled again its later rules are those in force.
+        for (index, identity) in old.identities.enumerated() { oldRules[identity] = index }
+        for (index, identity) in identities.enumerated() {
+            guard let before = oldRules[identity] else { continue }
+            adopt(at: index, from: old, at: before)
+        }
+    }
+
+    private func adopt(at index: Int, from old: CompiledRuleset, at before: Int) {
+        ruleCounters[index].add(old.ruleCounters[before], since: old.handedOutRules[before])
+        adoptNth(at: index, from: old, at: before)
     }
 
     private func adoptNth(at index: Int, from old: CompiledRuleset, at before: Int) {

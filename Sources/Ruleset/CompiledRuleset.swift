@@ -1,5 +1,5 @@
-// The immutable snapshot that packets walk: flat pools, chains as ranges, jumps as indices. Made from a
-// `Ruleset` as a whole and swapped in as a whole; only its counters change afterwards.
+// The immutable snapshot that packets walk: flat pools, chains as ranges, jumps as indices. Made by a
+// `RulesetCompiler` and swapped in as a whole; only its counters change afterwards.
 
 import Wire
 
@@ -41,6 +41,9 @@ public final class CompiledRuleset {
     /// Some rule may make a packet larger (TCPMSS); see `HookEngine.roomNeeded`.
     public let mayGrowPackets: Bool
 
+    /// Indices into `chains` in the order of the ruleset.
+    let order: [Int32]
+    let lineage: Lineage
     /// Indices into `chains` by table and hook; -1 where a table has no chain there.
     private let baseChains: [Int32]
     /// Asked per packet and table; `allCases` itself makes an array.
@@ -70,6 +73,8 @@ public final class CompiledRuleset {
         hasNAT = pools.hasNAT
         mayGrowPackets = pools.mayGrowPackets
         baseChains = pools.baseChains
+        order = pools.order
+        lineage = pools.lineage
         handedOutRules = pools.ruleCounters
         handedOutPolicies = pools.policyCounters
     }

@@ -18,6 +18,8 @@ public struct Stateful<Match: Sendable>: Sendable {
     public var rule: RuleID
     /// The how-manieth match of the rule.
     public var position: Int32
+    /// No rule in force has it any more; it only keeps its place.
+    public internal(set) var isWaste = false
 }
 
 /// Every stateful match of a ruleset.
