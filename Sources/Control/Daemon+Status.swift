@@ -33,7 +33,10 @@ extension Daemon {
             interfaces: look.interfaces, vanished: look.vanished,
             loopbackAdopted: look.loopbackAdopted, fates: look.fates, drops: look.drops,
             connections: look.connections,
-            rules: .init(generation: generation, rules: count, tracksConnections: look.tracks),
+            rules: .init(
+                generation: generation, rules: count, tracksConnections: look.tracks,
+                chainsCompiled: compiler.statistics.chainsCompiled,
+                chainsCompiledLast: compiler.lastCompiled.count),
             neighbours: look.neighbours,
             socket: .init(
                 commands: sockets.commands, rubbish: sockets.rubbish + sockets.oversized,

@@ -47,6 +47,9 @@ struct StatusReport: Codable, Sendable {
         var generation: UInt64
         var rules: Int
         var tracksConnections: Bool
+        /// By all changes together, and by the last one.
+        var chainsCompiled: Int
+        var chainsCompiledLast: Int
     }
 
     struct Socket: Codable, Sendable {
@@ -91,6 +94,11 @@ extension StatusReport {
         lines.append(
             "rules: \(rules.rules), generation \(rules.generation), connections "
                 + (rules.tracksConnections ? "tracked" : "not tracked: no rule needs them"))
+        if rules.generation > 0 {
+            lines.append(
+                "chains compiled: \(rules.chainsCompiled), \(rules.chainsCompiledLast) by the last change"
+            )
+        }
         lines.append(
             "connections: \(connections.used) of \(connections.capacity), "
                 + "\(connections.expired) expired, \(connections.earlyDropped) dropped early, "

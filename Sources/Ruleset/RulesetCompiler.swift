@@ -61,15 +61,12 @@ public struct RulesetCompiler: Sendable {
     mutating func pools(of ruleset: Ruleset) throws(CompileError) -> CompilerPools {
         var next = self
         next.lastCompiled = []
-        if next.pools.order.isEmpty || next.wastedRules > next.pools.rules.count / 3 {
+        next.pools.lineage.parent = pools.lineage.serial
+        let isDone = pools.order.isEmpty ? false : try next.extend(ruleset)
+        if !isDone || next.wastedRules > next.pools.rules.count / 3 {
+            next = self
+            next.lastCompiled = []
             try next.layOut(ruleset)
-        } else {
-            next.pools.lineage.parent = pools.lineage.serial
-            if try !next.extend(ruleset) {
-                next = self
-                next.lastCompiled = []
-                try next.layOut(ruleset)
-            }
         }
         self = next
         return pools

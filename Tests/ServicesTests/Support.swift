@@ -34,6 +34,14 @@ struct ChainText: Equatable {
         }
     }
 
+    /// As `expect`, where an empty chain is as good as none.
+    func expectRules(_ other: ChainText, at location: SourceLocation = #_sourceLocation) {
+        var (ours, theirs) = (self, other)
+        ours.chains = ours.chains.filter { !$0.value.isEmpty }
+        theirs.chains = theirs.chains.filter { !$0.value.isEmpty }
+        ours.expect(theirs, at: location)
+    }
+
     /// Records which chains differ, and how.
     func expect(_ other: ChainText, at location: SourceLocation = #_sourceLocation) {
         for name in Set(chains.keys).union(other.chains.keys).sorted() {
