@@ -20,6 +20,9 @@ extension Daemon {
         configuration.settings.adoptKernelValues(except: configuration.named)
         let mirror = try refusing { () throws(NetlinkError) in try NetlinkMirror() }
         try DaemonChecks.interfaces(configuration.interfaces, mirror.snapshot)
+        if let file = configuration.logFile {
+            _ = try refusing { () throws(SystemError) in try LineLog.open(file) }
+        }
         var rules = try RulesFile.load(configuration.rulesFile)
         let server = try bindSocket()
         let stateFile = try refusing { () throws(SystemError) in try NodeStateFile.ofThisNamespace()
@@ -122,8 +125,12 @@ extension Daemon {
                 remarks.offer("\(lost) of the kernel's connections were not taken over")
             }
             engine.epoch = sluice_realtime() &- sluice_monotonic()
-            engine.onLog = { packetLog.offer(.line(LoggedPacket($0, $1))) }
-            engine.onRuleTrace = { record, _ in packetLog.offer(.trace(record)) }
+            engine.onLog = { [unowned engine] in
+                packetLog.offer(.line(LoggedPacket($0, $1, engine.now)))
+            }
+            engine.onRuleTrace = { [unowned engine] record, _ in
+                packetLog.offer(.trace(record, engine.now))
+            }
             let groups = Set(configuration.nflog.map(\.group))
             if !groups.isEmpty {
                 engine.onPacketLog = { [unowned engine] record, frame in

@@ -12,6 +12,8 @@ public struct RunConfiguration: Sendable {
     public var networkNamespace: String?
     public var onDeath = OnDeath.open
     public var takesOver = false
+    /// `--log FILE`: where the lines of LOG and TRACE rules go; standard error without it.
+    public var logFile: String?
     /// `--nflog GROUP=FILE`: captures of what NFLOG rules copy.
     public var nflog: [(group: UInt16, file: String)] = []
     public var settings = NodeSettings()

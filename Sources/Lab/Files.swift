@@ -6,7 +6,7 @@ import Glibc
 
 func errorText(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
 
-extension String {
+extension StringProtocol {
     /// Without white space at either end.
     var trimmed: String {
         let ends: (Character) -> Bool = { $0.isWhitespace }

@@ -76,9 +76,10 @@ public struct Keeper {
     }
 
     private func startDaemon(_ node: Topology.Node, _ binary: String) throws(LabError) -> Int32 {
+        let words = [binary, "run", "--log", LabState.packetLog(name, node: node.name)]
         let interfaces = node.interfaces.flatMap { ["--interface", $0] }
         return try startService(
-            command([binary, "run"] + interfaces, in: node.name), ready: "sluice: ready")
+            command(words + interfaces, in: node.name), ready: "sluice: ready")
     }
 
     /// Starts a service whose output goes to the lab's log, and waits until a line of it begins with `ready`.

@@ -109,8 +109,7 @@ public struct Lab: Sendable {
         try members(state).end()
         // A directory that somebody has put something into meanwhile stays.
         for directory in state.madeDirectories { removeEmptyDirectory(directory) }
-        removeFile(LabState.stateFile(name))
-        removeFile(LabState.logFile(name))
+        for file in LabState.files(name) { removeFile(file) }
     }
 
     private func checkName() throws(LabError) {

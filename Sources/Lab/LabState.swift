@@ -18,6 +18,14 @@ public struct LabState: Sendable, Equatable {
     public static let directory = "/run/sluice/labs"
     static func stateFile(_ name: String) -> String { "\(directory)/\(name).state" }
     public static func logFile(_ name: String) -> String { "\(directory)/\(name).log" }
+    /// What the LOG rules of a node say. No name of a lab has a dot.
+    static func packetLog(_ name: String, node: String) -> String {
+        "\(directory)/\(name).\(node).log"
+    }
+    /// Every file of a lab.
+    static func files(_ name: String) -> [String] {
+        directoryEntries(directory).filter { $0.hasPrefix(name + ".") }.map { "\(directory)/\($0)" }
+    }
 
     init(name: String, topology: String, usesKernel: Bool) {
         self.name = name
@@ -76,6 +84,8 @@ public struct ProcessIdentity: Sendable, Equatable, CustomStringConvertible {
     public var pid: Int32
     /// In clock ticks since boot: field 22 of /proc/PID/stat (proc_pid_stat(5)).
     public var startTime: UInt64
+    /// USER_HZ, the same on every architecture that Linux runs on here.
+    static let ticksPerSecond = 100.0
 
     /// The running process with this number.
     public init?(pid: Int32) {

@@ -48,7 +48,9 @@ public struct Topology: Sendable {
     public var home: Node { nodes[0] }
     public var namespaces: [String] { nodes.map(\.name) + surroundings }
 
-    public static let all = [dnatLoadBalancing, nodeportSimulation, virtualIP]
+    public static let all = [
+        dnatLoadBalancing, nodeportSimulation, virtualIP, serviceNetworking,
+    ]
 
     public static func named(_ name: String) throws(LabError) -> Topology {
         guard let found = all.first(where: { $0.name == name }) else {

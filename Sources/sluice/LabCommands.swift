@@ -11,7 +11,7 @@ struct LabCommand: ParsableCommand {
         commandName: "lab",
         abstract: "Bring up small networks of namespaces to try things in.",
         subcommands: [
-            LabUp.self, LabDown.self, LabList.self, LabStatus.self, LabExec.self,
+            LabUp.self, LabDown.self, LabList.self, LabStatus.self, LabExec.self, LabLog.self,
             LabKeeper.self, LabServe.self, LabAttempts.self,
         ])
 }
@@ -114,6 +114,28 @@ struct LabExec: ParsableCommand {
     func run() throws {
         let words = command.isEmpty ? ["bash"] : command
         throw complain(Lab(name: name).replaceProcess(in: namespace, command: words))
+    }
+}
+
+struct LabLog: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "log", abstract: "Show what the LOG rules of a lab's node have said.",
+        discussion: """
+            In a lab with --kernel that is the kernel's log, which has nothing of namespaces unless \
+            net.netfilter.nf_log_all_netns is 1 on the machine.
+            """)
+
+    @Argument(help: "The lab's name, as `sluice lab list` shows it.") var name: String
+    @Argument(help: "The node.") var node: String = "node"
+    @Flag(name: .shortAndLong, help: "Go on with what comes.") var follow = false
+
+    func run() throws {
+        if follow { throw complain(Lab(name: name).followLog(of: node)) }
+        do throws(LabError) {
+            print(try Lab(name: name).log(of: node), terminator: "")
+        } catch {
+            throw complain(error)
+        }
     }
 }
 

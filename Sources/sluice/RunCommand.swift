@@ -33,6 +33,11 @@ struct RunCommand: ParsableCommand {
     var settings: [String] = []
     @Option(
         help: ArgumentHelp(
+            "A file to append what LOG and TRACE rules say to, instead of standard error.",
+            valueName: "file"))
+    var log: String?
+    @Option(
+        help: ArgumentHelp(
             "A capture file for what NFLOG rules copy to a group; may be repeated.",
             valueName: "group=file"))
     var nflog: [String] = []
@@ -52,6 +57,7 @@ struct RunCommand: ParsableCommand {
         }
         configuration.onDeath = choice
         configuration.takesOver = takeOver
+        configuration.logFile = log
         for word in nflog {
             let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
             guard parts.count == 2, let group = UInt16(parts[0]) else {

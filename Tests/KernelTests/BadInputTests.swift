@@ -105,6 +105,8 @@ extension KernelTests {
             ("sluice links /nosuch", "/nosuch"),
             ("sluice status --netns nosuch", "nosuch"),
             ("sluice nonsense", "nonsense"),
+            ("sluice run --interface eth0 --log /nosuch/log", "/nosuch/log"),
+            ("sluice lab log $SLUICE_LAB nosuch", "nosuch; expected one of: node"),
             ("setpriv --reuid=65534 --clear-groups sluice run --interface eth0", "CAP_"),
         ]
 
