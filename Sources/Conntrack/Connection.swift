@@ -29,6 +29,9 @@ struct Connection {
     /// `acct` and `timestamp` were on when it began.
     var isCounted = false
     var isTimed = false
+    /// It was sent to a server that keeps count, and counts there as active.
+    var isCharged = false
+    var isActive = false
     /// The events that are told of it: all, or those of `CT --ctevents`, or none, as the setting `events`
     /// said when it began.
     var reportedEvents = UInt16.max
@@ -49,6 +52,9 @@ struct Connection {
     // Eviction list.
     var evictNext: UInt32 = noEntry
     var evictPrevious: UInt32 = noEntry
+    /// The accounts it is charged to, or `noEntry`.
+    var server: UInt32 = noEntry
+    var client: UInt32 = noEntry
     /// `MASQUERADE`'s outgoing interface.
     var masqueradeInterface = InterfaceIndex.none
     var start: UInt64 = 0

@@ -198,6 +198,7 @@ extension ConnectionTable {
             if expired { statistics.expired &+= 1 }
         }
         if status.contains(.sourceNATDone) { unindexSource(index) }
+        if storage[index].isCharged { discharge(index, now: now) }
         storage[index].status.insert(.dying)
         count &-= 1
         if status.contains(.confirmed) { report(.destroy, index, now) }

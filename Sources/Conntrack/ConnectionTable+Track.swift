@@ -88,6 +88,9 @@ extension ConnectionTable {
         let before = storage[index].expires
         let verdict = storage[index].follow(facts, found.direction, settings)
         if storage[index].expires < before { refile(index) }
+        if storage[index].isCharged, case .accepted = verdict {
+            followLoad(index, found.direction, bytes: facts.length)
+        }
         switch verdict {
         case .reopen, .acceptedAndEnds: break
         case .accepted, .invalid: setEvictable(index, storage[index].mayBeEvicted)
@@ -137,6 +140,7 @@ extension ConnectionTable {
         storage[index].tcp.state = .close
         storage[index].expires = (now + settings.tcpTimeoutClose).nanoseconds
         storage[index].pendingEvents.insert(.protocolState)
+        if storage[index].isCharged { moveLoad(index) }
         if storage[index].expires < before { refile(index) }
         setEvictable(index, storage[index].mayBeEvicted)
     }

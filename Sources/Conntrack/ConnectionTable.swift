@@ -48,6 +48,9 @@ public final class ConnectionTable {
     /// An entry was refused: the collector works at the next `expire`.
     var wantsCollection = false
     var events = EventRing()
+    /// The accounts of servers and of clients that keep them.
+    var serverLoads: [ServerLoad] = []
+    var clientUses: [ClientUse] = []
 
     /// - Precondition: `capacity` is in 1...2^30 - 1.
     public init(

@@ -25,6 +25,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case egressChanged
     case connectionDying
     case untranslatable
+    // Virtual services
+    case noServer
+    case serverRemoved
     // Routing
     case noRoute
     case blackholeRoute
@@ -71,6 +74,8 @@ extension DropReason: CustomStringConvertible {
         case .egressChanged: "the outgoing interface of a masqueraded connection changed"
         case .connectionDying: "its connection is being deleted"
         case .untranslatable: "the packet that the ICMP error quotes cannot be translated"
+        case .noServer: "no server of its virtual service takes connections"
+        case .serverRemoved: "the server of its connection was removed from the virtual service"
         case .noRoute: "no route to the destination"
         case .blackholeRoute: "the route is a blackhole"
         case .prohibitedRoute: "the route prohibits it"
