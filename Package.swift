@@ -46,8 +46,9 @@ let package = Package(
         library("Wire", []),
         library("Ruleset", ["Wire"]),
         library("Conntrack", ["Wire"]),
+        library("VirtualServer", ["Wire", "Ruleset", "Conntrack"]),
         library("Routing", ["Wire"]),
-        library("Hooks", ["Wire", "Ruleset", "Conntrack", "Routing"]),
+        library("Hooks", ["Wire", "Ruleset", "Conntrack", "VirtualServer", "Routing"]),
         library("Dataplane", ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks"]),
         .executableTarget(name: "embedobject", swiftSettings: strict),
         .executableTarget(
@@ -77,7 +78,8 @@ let package = Package(
             ],
             swiftSettings: strict, linkerSettings: [.linkedLibrary(":libmd.a")]),
         library("Lab", ["CLinux"]),
-        library("Explain", ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks"]),
+        library(
+            "Explain", ["Wire", "Ruleset", "Conntrack", "VirtualServer", "Routing", "Hooks"]),
         .target(
             name: "Scenario",
             dependencies: [
@@ -90,8 +92,8 @@ let package = Package(
         library(
             "Control",
             [
-                "Wire", "Ruleset", "Conntrack", "Routing", "Hooks", "Dataplane", "PacketIO",
-                "Netlink", "Explain", "Lab", "CLinux", "Services",
+                "Wire", "Ruleset", "Conntrack", "VirtualServer", "Routing", "Hooks", "Dataplane",
+                "PacketIO", "Netlink", "Explain", "Lab", "CLinux", "Services",
             ]),
         .executableTarget(
             name: "sluice",
@@ -118,6 +120,10 @@ let package = Package(
             "ConntrackTests",
             ["Conntrack", "CAllocationCount", "CLinux", "FrameFixture", "NamespaceFixture"],
             exclude: ["Scenarios"]),
+        tests(
+            "VirtualServerTests",
+            ["VirtualServer", "Conntrack", "NodeFixture", "CAllocationCount"],
+            exclude: ["Fixtures"]),
         tests("RoutingTests", ["Routing", "Netlink", "CLinux", "CAllocationCount"]),
         // What the tests of several modules build packets and nodes with.
         .target(
@@ -128,7 +134,8 @@ let package = Package(
         tests(
             "DataplaneTests",
             [
-                "Dataplane", "PacketIO", "CAllocationCount", "FrameFixture", "NamespaceFixture",
+                "Dataplane", "VirtualServer", "PacketIO", "CAllocationCount", "FrameFixture",
+                "NamespaceFixture",
                 "KernelPath", "Scenario",
             ]),
         tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),

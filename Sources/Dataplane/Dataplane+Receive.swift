@@ -82,7 +82,7 @@ extension Dataplane {
     private func enter(_ frame: inout MutableRawSpan, _ carried: Carried) {
         var carried = carried
         if carried.packet.view.isFragment
-            && (engine.rules.needsTracking || carried.origin == .host)
+            && (engine.needsTracking || carried.origin == .host)
         {
             reassemble(&frame, &carried, at: .arrival)
         } else {

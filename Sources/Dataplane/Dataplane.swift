@@ -141,6 +141,7 @@ public final class Dataplane {
         serveNeighbours(now: now)
         finishBatch()
         _ = engine.connections.expire(now: now)
+        engine.director.expire(now: now)
     }
 
     /// When `step` must be called next even if no frame arrives.

@@ -93,6 +93,7 @@ extension TraceEvent.Kind {
         case .tracked: "conntrack"
         case .confirmed: "confirm"
         case .bound: "bind"
+        case .scheduled: "schedule"
         case .rewritten: "rewrite"
         case .markChanged: "mark"
         case .connectionMarkChanged: "connmark"

@@ -4,6 +4,7 @@ import Conntrack
 import Hooks
 import Routing
 import Ruleset
+import VirtualServer
 import Wire
 
 /// Puts a trace into words. The rules are those that the packet walked.
@@ -82,6 +83,7 @@ public struct TraceText {
         case .confirmed: "conntrack  entry confirmed"
         case .bound(_, let end, let byRule):
             "nat        \(end) bound \(byRule ? "by the rule" : "as it is (null binding)")"
+        case .scheduled(let scheduling): "ipvs       \(summary(scheduling))"
         case .rewritten(let end, let before):
             "rewrite    \(end) \(before.end(end)) ⇒ \(event.view.end(end))"
         case .markChanged(let old):
@@ -121,6 +123,16 @@ public struct TraceText {
         switch target.zone {
         case .number(let number): return "in zone \(number)\(directions)\(events)"
         case .mark: return "in the zone of the packet's mark\(directions)\(events)"
+        }
+    }
+
+    private func summary(_ scheduling: Scheduling) -> String {
+        let service = "\(scheduling.service) \(scheduling.scheduler)"
+        return switch scheduling.outcome {
+        case .server(let address, let port, let keeps):
+            "\(service) ⇒ \(address):\(port)" + (keeps ? ", which the client keeps" : "")
+        case .nobody: "\(service): no server takes connections"
+        case .noRoom: "\(service): no room to remember another client"
         }
     }
 

@@ -18,6 +18,7 @@
 import Conntrack
 import Routing
 import Ruleset
+import VirtualServer
 import Wire
 
 /// Walks packets through the hooks over one ruleset, one connection table and one routing snapshot.
@@ -26,6 +27,8 @@ import Wire
 public final class HookEngine {
     public var rules: CompiledRuleset { didSet { state.follow(rules.stateful, now: now) } }
     public let connections: ConnectionTable
+    /// Virtual services, which are looked at where the nat table's rules left a destination alone.
+    public let director: Director
     public var routes: RoutingSnapshot
     /// What `statistic --mode random` draws from.
     public var random: SeededRandom
@@ -53,11 +56,17 @@ public final class HookEngine {
     ) {
         self.rules = rules
         self.connections = connections
+        director = Director(connections)
         self.routes = routes
         random = SeededRandom(seed: seed)
         state = MatchState(connections, secret: seed)
         state.follow(rules.stateful, now: now)
     }
+
+    /// Whether some rule or a virtual service needs connections tracked.
+    public var needsTracking: Bool { rules.needsTracking || director.isActive }
+    /// Whether some rule or a virtual service translates.
+    var hasNAT: Bool { rules.hasNAT || director.isActive }
 
     /// A packet that came in on `packet.inInterface`.
     ///

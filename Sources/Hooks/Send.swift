@@ -61,7 +61,7 @@ extension HookEngine {
     /// (`nf_nat_ipv4_local_fn`). The packet itself may have had the right one all along: an error about a
     /// connection with a translated source goes to the sender that it quotes.
     private func isDestinationTranslated(_ packet: Packet) -> Bool {
-        guard rules.hasNAT, let id = packet.tracked.connection else { return false }
+        guard hasNAT, let id = packet.tracked.connection else { return false }
         let direction = packet.tracked.direction
         return connections.tuple(id, direction)?.destination
             != connections.tuple(id, direction.opposite)?.source

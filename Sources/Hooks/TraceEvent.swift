@@ -4,6 +4,7 @@
 import Conntrack
 import Routing
 import Ruleset
+import VirtualServer
 import Wire
 
 /// Which predicate of a rule failed first, in the order in which they are tried.
@@ -40,6 +41,8 @@ public struct TraceEvent: Hashable, Sendable {
         case confirmed(ConnectionID)
         /// A NAT rule or a null binding fixed this end of the connection.
         case bound(ConnectionID, PacketEnd, byRule: Bool)
+        /// What a virtual service said of the new connection.
+        case scheduled(Scheduling)
         /// A translation changed the packet: `before` is the view before, the event's own after.
         case rewritten(PacketEnd, before: PacketView)
         case markChanged(from: UInt32)

@@ -12,7 +12,7 @@ extension HookEngine {
     func track<O: WalkObserver>(
         _ bytes: RawSpan, _ packet: inout Packet, _ observer: inout O
     ) -> Disposition? {
-        guard rules.needsTracking else {
+        guard needsTracking else {
             packet.tracked = .untracked
             return nil
         }
@@ -54,11 +54,16 @@ extension HookEngine {
         _ hook: BuiltinChain, _ end: PacketEnd, _ bytes: inout MutableRawSpan,
         _ packet: inout Packet, _ observer: inout O
     ) -> Disposition? {
-        guard rules.hasNAT, let id = packet.tracked.connection else { return nil }
+        guard hasNAT, let id = packet.tracked.connection else { return nil }
         let isRelated = packet.tracked.state == .related
         // Errors about a connection are translated, whatever binds or does not, and wherever they go out.
         if isRelated, packet.view.protocol == .icmp {
             return translate(end, &bytes, &packet, &observer)
+        }
+        if end == .destination, packet.tracked.direction == .original, director.isActive,
+            connections.hasLostServer(id)
+        {
+            return .drop(.serverRemoved)
         }
         if isRelated || packet.tracked.state == .new, connections.needsBinding(id, end) {
             if let drop = bind(id, hook, end, &bytes, &packet, &observer) { return drop }
@@ -77,6 +82,13 @@ extension HookEngine {
     ) -> Disposition? {
         if let drop = filter(.nat, hook, &bytes, &packet, &observer) { return drop }
         guard connections.needsBinding(id, end) else { return nil }
+        if end == .destination, director.isActive {
+            switch direct(id, packet, &observer) {
+            case .noService: break
+            case .bound: return nil
+            case .refused(let end): return end
+            }
+        }
         if let reason = connections.bind(id, end, range: nil, now: now) { return .drop(reason) }
         observer.note(packet, .bound(id, end, byRule: false))
         return nil

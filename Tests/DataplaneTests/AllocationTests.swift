@@ -6,6 +6,7 @@ import PacketIO
 import Routing
 import Ruleset
 import Testing
+import VirtualServer
 import Wire
 
 @testable import Dataplane
@@ -91,6 +92,31 @@ struct AllocationTests {
         let counted = allocations(dataplane, port)
         #expect(sink.statistics.sentFrames == 1250)
         #expect(counted == 0)
+    }
+
+    @Test("none for packets of connections that a virtual service sent to a server")
+    func virtualService() throws {
+        let dataplane = try dataplane(Ruleset())
+        let vip = IPv4Address(10, 1, 0, 1)
+        let key = ServiceKey.address(.tcp, vip, Port(80))
+        var services = VirtualServices()
+        try services.add(
+            VirtualService(
+                key: key, scheduler: "wlc", persistence: Persistence(timeout: Seconds(60))))
+        try services.add(RealServer(address: server, port: Port(8080)), to: key)
+        let now = Timestamp(nanoseconds: 1_000_000_000_000)
+        dataplane.engine.director.follow(services, now: now)
+        let frames = (0..<250).map {
+            TestFrame(destination: vip).tcp(UInt16(10_000 + $0), 80, .syn).bytes
+        }
+        let port = LoopPort(interface: eth0, name: "eth0", frames: frames)
+        let sink = LoopPort(interface: eth1, name: "eth1")
+        dataplane.add(port)
+        dataplane.add(sink)
+        // The first batch opens the connections, those that are counted repeat it.
+        #expect(allocations(dataplane, port) == 0)
+        #expect(dataplane.engine.connections.count == 250)
+        #expect(sink.statistics.sentFrames == 1250)
     }
 
     @Test("none for drops, fragments, reassembly and answers either")
