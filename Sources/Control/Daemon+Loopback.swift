@@ -15,7 +15,9 @@ extension Daemon {
         let isAdopted = try refusing { () throws(PacketThreadFailure) in
             try packets.perform { node in node.adopted.contains { $0.isLoopback } }
         }
-        guard rules.mayMeetLoopback != isAdopted else { return }
+        // A client on the node may mean any service.
+        let isWanted = rules.mayMeetLoopback || !virtualServices.services.isEmpty
+        guard isWanted != isAdopted else { return }
         if isAdopted {
             try refusing { () throws(PacketThreadFailure) in
                 try packets.perform { node in node.release("lo") }

@@ -76,7 +76,7 @@ private struct NodeLook: Sendable {
             used: table.count, capacity: table.capacity, earlyDropped: table.statistics.earlyDrop,
             collected: table.statistics.collected,
             refusedWhileFull: table.statistics.tableFull, expired: table.statistics.expired)
-        tracks = node.dataplane.engine.rules.needsTracking
+        tracks = node.dataplane.engine.needsTracking
         neighbours = node.dataplane.neighbours.count
     }
 

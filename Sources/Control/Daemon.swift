@@ -13,6 +13,7 @@ import Netlink
 import PacketIO
 import Ruleset
 import Services
+import VirtualServer
 import Wire
 
 public final class Daemon: CommandHandler {
@@ -21,6 +22,8 @@ public final class Daemon: CommandHandler {
     var state: NodeState
     /// What a person said last, with the counters of the last look.
     var rules: Ruleset
+    /// What `ipvsadm` said last.
+    var virtualServices = VirtualServices()
     var generation: UInt64 = 0
     /// What the rules in force were compiled with.
     var compiler = RulesetCompiler()
@@ -60,7 +63,11 @@ public final class Daemon: CommandHandler {
 
     public func handle(_ request: ControlRequest, from peer: PeerCredentials) -> ControlReply {
         if let command = TakenCommand(rawValue: request.command) {
-            return command == .conntrack ? conntrack(request) : iptables(command, request)
+            switch command {
+            case .conntrack: return conntrack(request)
+            case .ipvsadm: return ipvsadm(request)
+            default: return iptables(command, request)
+            }
         }
         switch request.command {
         case "status": return status(request)

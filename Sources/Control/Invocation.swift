@@ -6,12 +6,19 @@ public enum TakenCommand: String, CaseIterable, Sendable {
     case iptablesSave = "iptables-save"
     case iptablesRestore = "iptables-restore"
     case conntrack = "conntrack"
+    case ipvsadm = "ipvsadm"
 
     public var name: String { rawValue }
 
     /// What a script sees where no daemon runs: the status with which the original reports that it
-    /// cannot reach the kernel (iptables 4, RESOURCE_PROBLEM; conntrack 1).
-    public var statusWithoutDaemon: UInt8 { self == .conntrack ? 1 : 4 }
+    /// cannot reach the kernel (iptables 4, RESOURCE_PROBLEM; conntrack 1; ipvsadm 2).
+    public var statusWithoutDaemon: UInt8 {
+        switch self {
+        case .conntrack: 1
+        case .ipvsadm: 2
+        case .iptables, .iptablesSave, .iptablesRestore: 4
+        }
+    }
 }
 
 public enum Invocation: Hashable, Sendable {

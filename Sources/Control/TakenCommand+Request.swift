@@ -23,8 +23,11 @@ extension TakenCommand {
         case file(String)
     }
 
-    /// What this command reads: only a restore reads anything, its first free word being a file.
+    /// What this command reads: only a restore reads anything; a free word is the file that iptables' reads.
     func inputSource(_ arguments: [String]) -> InputSource? {
+        if self == .ipvsadm {
+            return arguments == ["-R"] || arguments == ["--restore"] ? .standardInput : nil
+        }
         guard self == .iptablesRestore else { return nil }
         var index = 0
         while index < arguments.count {

@@ -7,7 +7,9 @@ import Glibc
 
 enum CommandOverlay {
     static let directory = "/usr/local/sbin"
-    static let links = ["iptables", "iptables-save", "iptables-restore", "conntrack", "sluice"]
+    static let links = [
+        "iptables", "iptables-save", "iptables-restore", "conntrack", "ipvsadm", "sluice",
+    ]
     /// On a file system of the lab's own; `ip netns` reads only names of namespaces there.
     private static let original = "/etc/netns/.usr-local-sbin"
 

@@ -5,7 +5,8 @@ import Control
 struct LinksCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "links",
-        abstract: "Make links named iptables, iptables-save, iptables-restore and conntrack.")
+        abstract:
+            "Make links named iptables, iptables-save, iptables-restore, conntrack and ipvsadm.")
 
     @Argument(help: "An existing directory, for example /usr/local/sbin.")
     var directory: String

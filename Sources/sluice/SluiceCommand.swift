@@ -9,8 +9,8 @@ struct Sluice: ParsableCommand {
         commandName: "sluice",
         abstract: "The IPv4 packet path of a Linux node, in user space.",
         discussion: """
-            sluice iptables, sluice iptables-save, sluice iptables-restore and sluice conntrack take \
-            the arguments of the commands they are named after.
+            sluice iptables, sluice iptables-save, sluice iptables-restore, sluice conntrack and \
+            sluice ipvsadm take the arguments of the commands they are named after.
             """,
         version: "sluice 0.1.0-dev",
         subcommands: [

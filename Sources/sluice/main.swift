@@ -1,6 +1,6 @@
 // Where the binary begins: which command it is, by its own name or by its first word.
 //
-// `iptables …` and `conntrack …` are spelled as the originals spell them, so they never meet the
+// `iptables …`, `conntrack …` and `ipvsadm …` are spelled as the originals spell them, so they never meet the
 // argument parser; everything else is a command of Sluice's own. Exit status 2 stands for bad input
 // to Sluice's own commands; the others keep their own statuses.
 

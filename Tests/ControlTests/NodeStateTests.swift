@@ -103,6 +103,7 @@ struct InvocationTests {
             (.iptablesRestore, ["--table=nat"], .standardInput),
             (.iptablesRestore, ["-h"], nil),
             (.iptablesSave, ["file"], nil),
+            (.ipvsadm, ["-R"], .standardInput), (.ipvsadm, ["-L"], nil),
         ])
     func input(command: TakenCommand, arguments: [String], source: TakenCommand.InputSource?) {
         #expect(command.inputSource(arguments) == source)

@@ -5,12 +5,19 @@ import Testing
 @Suite("The commands that Sluice stands in for")
 struct TakenCommandTests {
     @Test(
-        "say their version without a daemon", arguments: TakenCommand.allCases, ["-V", "--version"])
-    func version(command: TakenCommand, word: String) throws {
-        let answer = try #require(command.answerAlone([word]))
+        "say their version without a daemon", arguments: TakenCommand.allCases, [true, false])
+    func version(command: TakenCommand, isLong: Bool) throws {
+        let short = command == .ipvsadm ? "-v" : "-V"
+        let answer = try #require(command.answerAlone([isLong ? "--version" : short]))
         #expect(answer.status == 0)
         #expect(answer.error.isEmpty)
-        #expect(answer.output.contains(command == .conntrack ? "1.4.7" : "1.8.9"))
+        let version =
+            switch command {
+            case .conntrack: "1.4.7"
+            case .ipvsadm: "1.31"
+            default: "1.8.9"
+            }
+        #expect(answer.output.contains(version))
     }
 
     // iptables-save has no help, and iptables-restore gives it on standard error.
@@ -18,7 +25,7 @@ struct TakenCommandTests {
     func help(command: TakenCommand) throws {
         let answer = try #require(command.answerAlone(["-h"]))
         #expect(answer.status == (command == .iptablesSave ? 1 : 0))
-        let isUsage = command == .iptables || command == .conntrack
+        let isUsage = [.iptables, .conntrack, .ipvsadm].contains(command)
         #expect((isUsage ? answer.output : answer.error).contains(command.name))
         #expect((isUsage ? answer.error : answer.output).isEmpty)
     }
@@ -28,6 +35,7 @@ struct TakenCommandTests {
         for words in [[], ["-L"], ["-V", "-L"], ["-A", "INPUT", "-h"]] {
             #expect(TakenCommand.iptables.answerAlone(words) == nil)
             #expect(TakenCommand.conntrack.answerAlone(words) == nil)
+            #expect(TakenCommand.ipvsadm.answerAlone(words) == nil)
         }
     }
 }
