@@ -50,6 +50,7 @@ public struct Topology: Sendable {
 
     public static let all = [
         dnatLoadBalancing, nodeportSimulation, virtualIP, serviceNetworking,
+        kubeChains,
     ]
 
     public static func named(_ name: String) throws(LabError) -> Topology {

@@ -5,6 +5,7 @@
 // Words behind `console` say more about a block:
 //     sluice, kernel   only on that twin
 //     any-order        chance decides which lines come in which order: what counts is which ones come
+// A here-document that begins with <<'EOF' belongs to its command.
 // A line `...` stands for any number of lines. A command that ends in `&` goes on while the next one is
 // typed, again and again until the first has ended.
 
@@ -64,6 +65,11 @@ struct LabPage {
                 while command.hasSuffix("\\"), index < lines.count {
                     command += "\n" + lines[index]
                     index += 1
+                }
+                if command.contains("<<'EOF'") {
+                    let end = lines[index...].firstIndex(of: "EOF") ?? lines.endIndex - 1
+                    command += "\n" + lines[index...end].joined(separator: "\n")
+                    index = end + 1
                 }
                 let start = index
                 while index < lines.count, !lines[index].hasPrefix("```"),
@@ -146,6 +152,8 @@ extension Normalise {
             text.replace(#/\b(3[3-9]\d{3}|32[89]\d\d|3277\d|327[89]\d|[45]\d{4}|60\d{3})\b/#) { _ in
                 "P"
             }
+            // MASQUERADE --random-fully draws from all that are not privileged.
+            text.replace(#/(rewrite +source .* ⇒ [0-9.]+:)\d+/#) { "\($0.output.1)P" }
             text.replace(#/\b[0-9.]+ ?(ms|milliseconds)\b/#) { "T \($0.output.1)" }
             text.replace(#/^rtt .*/#) { _ in "rtt" }
             text.replace(#/\buse=\d+/#) { _ in "use=U" }

@@ -8,7 +8,9 @@ import Testing
 
 extension KernelTests {
     @Suite("The page of a lab", .needsDaemon) struct LabPageTests {
-        static let pages = ["nodeport-simulation", "virtual-ip", "service-networking"]
+        static let pages = [
+            "nodeport-simulation", "virtual-ip", "service-networking", "kube-chains",
+        ]
 
         @Test("is what Sluice prints and what the kernel prints", arguments: pages)
         func holds(_ lab: String) throws {
