@@ -33,7 +33,6 @@ extension HookEngine {
                 connections.charge(
                     id, to: account, client: scheduling.client, bytes: packet.view.totalLength)
             }
-            observer.note(packet, .bound(id, .destination, byRule: true))
             return .bound
         case .nobody:
             // Port unreachable for TCP too: no socket has seen the SYN (ip_vs_leave).

@@ -50,7 +50,7 @@ struct DifferencesTests {
     func lists() throws {
         let names = try Self.names()
         let sections = try Self.page().split { $0.hasPrefix("## ") }.dropFirst()
-        #expect(sections.count == 3)
+        #expect(sections.count == 4)
         for section in sections {
             let text = section.joined(separator: " ")
             let parts = text.split(separator: "Pinned by ", maxSplits: 1)

@@ -42,9 +42,10 @@ struct LabPage {
     static let directory = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Docs/labs")
 
-    init(_ lab: String) throws {
+    /// - Parameter page: below Docs/labs; the lab's own where none is named.
+    init(_ lab: String, page: String? = nil) throws {
         self.lab = lab
-        file = Self.directory.appending(path: "\(lab).md")
+        file = Self.directory.appending(path: page ?? "\(lab).md").standardized
         lines = try String(contentsOf: file, encoding: .utf8)
             .split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         steps = Self.steps(lines, Set(try Topology.named(lab).namespaces))

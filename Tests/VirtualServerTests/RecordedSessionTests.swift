@@ -219,6 +219,36 @@ struct RecordedSessionTests {
         #expect(table.services.services.first?.servers.count == 1)
     }
 
+    @Test("a mark from 2^31 on is printed as it was said, so that it can be restored")
+    func largeMark() {
+        var table = Table()
+        _ = table.run("-A -f 4294967295 -s rr")
+        #expect(table.run("-Sn").output == "-A -f 4294967295 -s rr\n")
+        #expect(table.run("-Ln").output.hasSuffix("\nFWM  4294967295 rr\n"))
+    }
+
+    @Test("flags without a flag are none")
+    func noFlags() {
+        var table = Table()
+        #expect(table.run("-A -t 10.0.0.1:80 -b ,") == IPVSOutcome())
+        #expect(table.run("-Sn").output == "-A -t 10.0.0.1:80 -s wlc\n")
+    }
+
+    @Test("--nosort lists services as they were added, and servers as schedulers see them")
+    func unsorted() {
+        var table = Table()
+        for line in [
+            "-A -t 10.0.0.2:80", "-A -t 10.0.0.1:80", "-a -t 10.0.0.1:80 -r 10.0.1.1 -m",
+            "-a -t 10.0.0.1:80 -r 10.0.1.2 -m",
+        ] {
+            _ = table.run(line)
+        }
+        let names = table.run("-Ln --nosort").output.split(separator: "\n").dropFirst(3).map {
+            $0.split(separator: " ")[1]
+        }
+        #expect(names == ["10.0.0.2:80", "10.0.0.1:80", "10.0.1.2:80", "10.0.1.1:80"])
+    }
+
     @Test(
         "large numbers are shortened as the original does it, unless they are to be exact",
         arguments: [
