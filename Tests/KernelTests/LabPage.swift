@@ -142,35 +142,3 @@ extension LabPage.Step {
         return printed.first == first && matches(page.dropFirst(), printed.dropFirst())
     }
 }
-
-extension Normalise {
-    /// Takes out of what a terminal shows what chance and time decide, and nothing else.
-    static func page(_ lines: [String]) -> [String] {
-        lines.map { line in
-            var text = connections(counters(line))
-            text.replace(#/\bID=\d+/#) { _ in "ID=N" }
-            // Ports that the kernel gives to sockets (ip_local_port_range).
-            text.replace(#/\b(3[3-9]\d{3}|32[89]\d\d|3277\d|327[89]\d|[45]\d{4}|60\d{3})\b/#) { _ in
-                "P"
-            }
-            // MASQUERADE --random-fully draws from all that are not privileged.
-            text.replace(#/(rewrite +source .* ⇒ [0-9.]+:)\d+/#) { "\($0.output.1)P" }
-            text.replace(#/\b[0-9.]+ ?(ms|milliseconds)\b/#) { "T \($0.output.1)" }
-            text.replace(#/^rtt .*/#) { _ in "rtt" }
-            text.replace(#/\buse=\d+/#) { _ in "use=U" }
-            text.replace(#/\b([0-9a-f]{2}:)+[0-9a-f]{2}\b/#) { _ in "MAC" }
-            text.replace(#/^\[ *\d+\.\d+\] /#) { _ in "[T] " }
-            text.replace(#/\b0\.\d{4} (≥|<)/#) { "R \($0.output.1)" }
-            text.replace(#/ +/#) { _ in " " }
-            return text.last == " " ? String(text.dropLast()) : text
-        }
-    }
-
-    /// As `ruleCounters`, but a rule that nothing has met stays one.
-    private static func counters(_ line: String) -> String {
-        let counted = line.replacing(#/^(\d+ +)? *(\d+[KMGT]?) +(\d+[KMGT]?) (?= *[A-Z0-9])/#) {
-            "\($0.output.1 ?? "")\($0.output.2 == "0" ? "0 0" : "N N") "
-        }
-        return ruleCounters(counted)
-    }
-}

@@ -8,29 +8,22 @@ import Testing
 
 extension KernelTests {
     @Suite("The page of a lab", .needsDaemon) struct LabPageTests {
-        static let pages = [
-            "nodeport-simulation", "virtual-ip", "service-networking", "kube-chains",
-        ]
+        static let pages = Topology.all.map(\.name)
 
         @Test("is what Sluice prints and what the kernel prints", arguments: pages)
-        func holds(_ lab: String) throws {
+        func holds(_ lab: String) async throws {
             let switched = try KernelLog()
             defer { switched.restore() }
-            var page = try LabPage(lab)
             if ProcessInfo.processInfo.environment["SLUICE_WRITE_PAGES"] != nil {
-                for twin in [Twin.sluice, .kernel] {
-                    // What the page says now is no reason to wait for it.
-                    let found = try LabPageRun.run(page, on: twin, patience: 1).filter {
-                        twin == .sluice || $0.step.only == twin
-                    }
-                    try page.write(found.map { ($0.step, $0.printed) })
-                    page = try LabPage(lab)
-                }
+                try LabPageRun.write(lab)
             }
-            var answers: [Twin: [LabPageRun.Answer]] = [:]
-            for twin in [Twin.kernel, .sluice] {
-                let found = try LabPageRun.run(page, on: twin)
-                for answer in found {
+            let page = try LabPage(lab)
+            // Both at once: most of the time they wait for what does not come.
+            async let kernel = LabPageRun.run(page, on: .kernel)
+            async let sluice = LabPageRun.run(page, on: .sluice)
+            let twins = try await [Twin.kernel: kernel, .sluice: sluice]
+            for (twin, answers) in twins {
+                for answer in answers {
                     #expect(
                         answer.step.agrees(with: answer.printed),
                         """
@@ -39,9 +32,9 @@ extension KernelTests {
                         the page says: \(answer.step.output.joined(separator: "\n"))
                         """)
                 }
-                answers[twin] = found.filter { $0.step.only == nil }
             }
-            for (kernel, sluice) in zip(answers[.kernel]!, answers[.sluice]!) {
+            let common = twins.mapValues { $0.filter { $0.step.only == nil } }
+            for (kernel, sluice) in zip(common[.kernel]!, common[.sluice]!) {
                 #expect(kernel.status == sluice.status, "\(kernel.step.line)")
             }
         }
@@ -57,6 +50,18 @@ extension KernelTests {
 }
 
 enum LabPageRun {
+    /// Puts what is printed now into the page, where that is something else.
+    static func write(_ lab: String) throws {
+        for twin in [Twin.sluice, .kernel] {
+            var page = try LabPage(lab)
+            // What the page says now is no reason to wait for it.
+            let found = try run(page, on: twin, patience: 1).filter {
+                twin == .sluice || $0.step.only == twin
+            }
+            try page.write(found.map { ($0.step, $0.printed) })
+        }
+    }
+
     struct Answer {
         var step: LabPage.Step
         var printed: [String]
