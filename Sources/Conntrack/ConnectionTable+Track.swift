@@ -16,6 +16,21 @@ extension ConnectionTable {
         return consider(bytes, view, template, verify, now, dry: false)
     }
 
+    /// `track` for a packet of a connection that the caller has found: one that does not open any.
+    public func track(
+        _ id: ConnectionID, _ direction: Direction, _ bytes: RawSpan, _ view: PacketView,
+        offload: OffloadHeader, now: Timestamp
+    ) -> Tracked {
+        let facts = PacketFacts(bytes, view, now)
+        let verify = settings.checksum && !offload.checksumIsGood
+        if let fault = Self.headerFault(bytes, view, facts, verify) { return invalid(fault, false) }
+        let found = Found(index: id.index, direction: direction)
+        guard let tracked = follow(found, facts, false) else {
+            preconditionFailure("only a SYN reopens a connection")
+        }
+        return tracked
+    }
+
     /// What `track` would say, without changing anything. A connection it would make has no handle.
     public func peek(
         _ bytes: RawSpan, _ view: PacketView, offload: OffloadHeader, verifyChecksum: Bool,

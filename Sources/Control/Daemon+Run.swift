@@ -138,6 +138,8 @@ extension Daemon {
                     packetLog.offer(.packet(CopiedPacket(record, frame, engine.now)))
                 }
             }
+            engine.verifiesPaths = configuration.verifiesPaths
+            engine.onPathMismatch = { remarks.offer("a stored path differs from the walk: \($0)") }
             let dataplane = Dataplane(engine: engine, seed: configuration.seed &+ 2)
             dataplane.settings = configuration.settings
             let programs = try NodePrograms()

@@ -37,7 +37,7 @@ extension Daemon {
                 generation: generation, rules: count, tracksConnections: look.tracks,
                 chainsCompiled: compiler.statistics.chainsCompiled,
                 chainsCompiledLast: compiler.lastCompiled.count),
-            neighbours: look.neighbours,
+            storedPaths: look.storedPaths, neighbours: look.neighbours,
             socket: .init(
                 commands: sockets.commands, rubbish: sockets.rubbish + sockets.oversized,
                 hungUp: sockets.hungUp + sockets.idle))
@@ -53,6 +53,7 @@ private struct NodeLook: Sendable {
     var drops: [StatusReport.Drop]
     var connections: StatusReport.Connections
     var tracks: Bool
+    var storedPaths: StatusReport.StoredPaths
     var neighbours: Int
 
     init(_ node: Node) {
@@ -76,7 +77,11 @@ private struct NodeLook: Sendable {
             used: table.count, capacity: table.capacity, earlyDropped: table.statistics.earlyDrop,
             collected: table.statistics.collected,
             refusedWhileFull: table.statistics.tableFull, expired: table.statistics.expired)
-        tracks = node.dataplane.engine.needsTracking
+        let engine = node.dataplane.engine
+        tracks = engine.needsTracking
+        storedPaths = StatusReport.StoredPaths(
+            packets: engine.storedPathUses, verified: engine.verifiedPaths,
+            mismatches: engine.pathMismatches)
         neighbours = node.dataplane.neighbours.count
     }
 

@@ -16,6 +16,8 @@ public struct RunConfiguration: Sendable {
     public var logFile: String?
     /// `--nflog GROUP=FILE`: captures of what NFLOG rules copy.
     public var nflog: [(group: UInt16, file: String)] = []
+    /// Packets on stored paths walk as well, and both are compared.
+    public var verifiesPaths = false
     public var settings = NodeSettings()
     /// The settings that `--set` named: the others of `net.ipv4` begin as the kernel has them.
     public var named: Set<String> = []

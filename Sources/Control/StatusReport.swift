@@ -52,6 +52,14 @@ struct StatusReport: Codable, Sendable {
         var chainsCompiledLast: Int
     }
 
+    /// Packets that took the path of one before them.
+    struct StoredPaths: Codable, Sendable {
+        var packets: UInt64
+        /// With `--verify-fast-path`: those that also walked, and those whose walk led elsewhere.
+        var verified: UInt64
+        var mismatches: UInt64
+    }
+
     struct Socket: Codable, Sendable {
         var commands: UInt64
         var rubbish: UInt64
@@ -69,6 +77,7 @@ struct StatusReport: Codable, Sendable {
     var drops: [Drop]
     var connections: Connections
     var rules: Rules
+    var storedPaths: StoredPaths
     var neighbours: Int
     var socket: Socket
 
@@ -94,6 +103,11 @@ extension StatusReport {
         lines.append(
             "rules: \(rules.rules), generation \(rules.generation), connections "
                 + (rules.tracksConnections ? "tracked" : "not tracked: no rule needs them"))
+        lines.append(
+            "stored paths: \(storedPaths.packets) packets took one"
+                + (storedPaths.verified == 0
+                    ? "" : ", \(storedPaths.verified) verified, \(storedPaths.mismatches) differed")
+        )
         if rules.generation > 0 {
             lines.append(
                 "chains compiled: \(rules.chainsCompiled), \(rules.chainsCompiledLast) by the last change"

@@ -24,6 +24,8 @@ struct FirstMiss {
 
     var isHit: Bool { code == 0 }
     var isHotDrop: Bool { code == 1 }
+    /// The header fields fitted, so that the matches were looked at.
+    var askedMatches: Bool { code <= 1 || code >= 8 }
     var outcome: RuleOutcome {
         switch code {
         case 0: .hit

@@ -25,11 +25,30 @@ import Wire
 ///
 /// Not thread-safe: it belongs to one worker. Rules and routes are swapped between batches.
 public final class HookEngine {
-    public var rules: CompiledRuleset { didSet { state.follow(rules.stateful, now: now) } }
+    public var rules: CompiledRuleset {
+        didSet {
+            state.follow(rules.stateful, now: now)
+            forgetPaths()
+        }
+    }
     public let connections: ConnectionTable
     /// Virtual services, which are looked at where the nat table's rules left a destination alone.
     public let director: Director
-    public var routes: RoutingSnapshot
+    public var routes: RoutingSnapshot { didSet { forgetPaths() } }
+    /// Off, every packet walks.
+    public var storesPaths = true
+    /// Packets that took a stored path.
+    public internal(set) var storedPathUses: UInt64 = 0
+    /// Each packet on a stored path also walks, without effect, and both are compared.
+    public var verifiesPaths = false
+    public internal(set) var verifiedPaths: UInt64 = 0
+    public internal(set) var pathMismatches: UInt64 = 0
+    public var onPathMismatch: ((PathMismatch) -> Void)?
+    let storedPaths: StoredPaths
+    /// Numbers the rules and routes that stored paths come from.
+    private(set) var snapshot: UInt32 = 1
+    /// The path of the packet in hand.
+    var draft = PathDraft()
     /// What `statistic --mode random` draws from.
     public var random: SeededRandom
     /// Receives what LOG rules log; called on the packet path, so it copies and returns.
@@ -60,6 +79,7 @@ public final class HookEngine {
         self.routes = routes
         random = SeededRandom(seed: seed)
         state = MatchState(connections, secret: seed)
+        storedPaths = StoredPaths(capacity: connections.capacity)
         state.follow(rules.stateful, now: now)
     }
 
@@ -77,8 +97,26 @@ public final class HookEngine {
     ) -> Disposition {
         self.now = now
         var observer = Silent()
-        return receive(&bytes, &packet, &observer)
+        guard storesPaths, Self.isPlain(packet) else {
+            return receive(&bytes, &packet, &observer)
+        }
+        if let way = storedWay(packet) {
+            let end =
+                verifiesPaths
+                ? followAndVerify(way, &bytes, &packet) : follow(way, &bytes, &packet)
+            if let end { return end }
+        }
+        let arrival = Arrival(packet)
+        draft.removeAll()
+        packet.keepsPath = true
+        let disposition = receive(&bytes, &packet, &observer)
+        storePath(disposition, packet, arrival)
+        return disposition
     }
+
+    /// What was stored is walked again. After four billion changes a path could be taken for a new one: not
+    /// even one change a second gets there in a century.
+    public func forgetPaths() { snapshot &+= 1 }
 
     /// The same, recording every step.
     public func receive(

@@ -33,6 +33,10 @@ public struct Packet: Sendable {
     var template: Int32?
     /// A TRACE rule asked to be told of it (`skb->nf_trace`).
     var isTraced = false
+    /// What tracking said of it before it had to walk; tracking is not asked again.
+    var foreseen: Tracked?
+    /// So far, all plain packets that follow will take the same path (`HookEngine.draft`).
+    var keepsPath = false
     /// In a dry run, what rules made of the connection's mark.
     var triedMark: UInt32?
     /// The largest fragment of the datagram, in bytes with its IP header; 0 if it came whole.

@@ -20,6 +20,12 @@ extension HookEngine {
         guard packet.tracked.connection == nil, packet.tracked.state != .untracked else {
             return nil
         }
+        if let foreseen = packet.foreseen {
+            packet.foreseen = nil
+            packet.tracked = foreseen
+            observer.note(packet, .tracked(foreseen))
+            return nil
+        }
         let template = trackingTemplate(packet)
         packet.template = nil
         // The node's own packets are not verified (nf_checksum at LOCAL_OUT).

@@ -42,6 +42,7 @@ extension HookEngine {
                     let policy = RuleTrace.Kind.policy(table, chain: chain.name, chain.policy)
                     tell(policy, &begins, packet, bytes.bytes)
                 }
+                if packet.keepsPath { packet.keepsPath = draft.append(.policy(base)) }
                 return applyPolicy(of: base, table, packet, &observer)
             }
             let index = position
@@ -51,6 +52,7 @@ extension HookEngine {
                 .rule(reference(table, chain, index), miss.outcome, draw: draw))
             if miss.isHotDrop { return .drop(.malformedTransport) }
             position &+= 1
+            if packet.keepsPath { keep(index, of: rules, miss, &packet) }
             guard miss.isHit else { continue }
             count(ruleAt: index, of: rules, packet)
             if case .trace = rules.rules[index].target { packet.isTraced = true }
@@ -101,6 +103,18 @@ extension HookEngine {
         }
     }
 
+    /// Adds the rule to the packet's path, unless what follows may fare otherwise there.
+    @inline(never)
+    private func keep(
+        _ index: Int, of rules: CompiledRuleset, _ miss: FirstMiss, _ packet: inout Packet
+    ) {
+        if miss.askedMatches, rules.rules[index].flags.contains(.looksFurther) {
+            packet.keepsPath = false
+        } else if miss.isHit {
+            packet.keepsPath = rules.rules[index].target.isRepeatable && draft.append(.rule(index))
+        }
+    }
+
     private func reference(_ table: TableName, _ chain: Int, _ index: Int) -> RuleReference {
         RuleReference(
             table: table, chain: rules.chains[chain].name,
@@ -121,13 +135,13 @@ extension HookEngine {
     @inline(__always)
     private func count(ruleAt index: Int, of rules: CompiledRuleset, _ packet: Packet) {
         guard counting else { return }
-        rules.ruleCounters[index].count(bytes: packet.view.totalLength)
+        rules.count(ruleAt: index, bytes: packet.view.totalLength)
     }
 
     @inline(__always)
     private func count(policyOf chain: Int, of rules: CompiledRuleset, _ packet: Packet) {
         guard counting else { return }
-        rules.policyCounters[chain].count(bytes: packet.view.totalLength)
+        rules.count(policyOf: chain, bytes: packet.view.totalLength)
     }
 }
 

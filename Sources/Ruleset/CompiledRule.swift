@@ -20,6 +20,9 @@ public struct CompiledRuleFlags: OptionSet, Sendable {
     @inlinable public static var notLaterFragment: Self { Self(rawValue: 128) }
     @inlinable public static var hasInInterface: Self { Self(rawValue: 256) }
     @inlinable public static var hasOutInterface: Self { Self(rawValue: 512) }
+    /// Some match looks at more than what is the same for all plain packets of a connection's direction; see
+    /// `RulePath`.
+    @inlinable public static var looksFurther: Self { Self(rawValue: 1024) }
 }
 
 /// One rule as the walk reads it.

@@ -132,6 +132,7 @@ struct CompilerPools {
         let firstMatch = Int32(matches.count)
         for predicate in rule.predicates { add(predicate, of: rule.id, from: firstMatch) }
         var flags: CompiledRuleFlags = []
+        if rule.predicates.contains(where: \.looksFurther) { flags.insert(.looksFurther) }
         if rule.source.inverted { flags.insert(.notSource) }
         if rule.destination.inverted { flags.insert(.notDestination) }
         if let test = rule.protocol {

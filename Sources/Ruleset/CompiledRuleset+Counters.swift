@@ -7,8 +7,9 @@ import Wire
 extension CompiledRuleset {
     /// Writes the live counters into `ruleset`, which this snapshot was compiled from.
     public func handOutCounters(to ruleset: inout Ruleset) {
-        handedOutRules = ruleCounters
-        handedOutPolicies = policyCounters
+        settle()
+        handedOutRules = rulesCounted
+        handedOutPolicies = policiesCounted
         var next = order.makeIterator()
         for name in TableName.allCases {
             guard let table = ruleset.tables.firstIndex(where: { $0.name == name }) else {
@@ -18,11 +19,11 @@ extension CompiledRuleset {
                 guard let slot = next.next() else {
                     preconditionFailure("a ruleset has the chains that it was compiled from")
                 }
-                ruleset.tables[table].chains[position].counters = policyCounters[Int(slot)]
+                ruleset.tables[table].chains[position].counters = policiesCounted[Int(slot)]
                 let first = Int(chains[Int(slot)].firstRule)
                 for offset in ruleset.tables[table].chains[position].rules.indices {
                     ruleset.tables[table].chains[position].rules[offset].counters =
-                        ruleCounters[first + offset]
+                        rulesCounted[first + offset]
                 }
             }
         }
@@ -31,6 +32,7 @@ extension CompiledRuleset {
     /// Takes over what `old` counted since it handed its counters out, and where its `nth` rules
     /// stand. Called at the batch boundary at which this snapshot replaces `old`.
     public func adoptCounters(from old: CompiledRuleset) {
+        old.settle()
         if lineage.continues(old.lineage) {
             adoptInPlace(from: old)
         } else {
@@ -40,16 +42,16 @@ extension CompiledRuleset {
             for hook in BuiltinChain.allCases {
                 guard let chain = baseChain(table, hook), let before = old.baseChain(table, hook)
                 else { continue }
-                policyCounters[chain].add(
-                    old.policyCounters[before], since: old.handedOutPolicies[before])
+                policiesCounted[chain].add(
+                    old.policiesCounted[before], since: old.handedOutPolicies[before])
             }
         }
     }
 
     /// The rules of `old` stand where they stood; those of chains that changed stand behind them.
     private func adoptInPlace(from old: CompiledRuleset) {
-        for index in old.ruleCounters.indices {
-            ruleCounters[index].add(old.ruleCounters[index], since: old.handedOutRules[index])
+        for index in old.rulesCounted.indices {
+            rulesCounted[index].add(old.rulesCounted[index], since: old.handedOutRules[index])
         }
         for index in old.nthCounters.indices { nthCounters[index] = old.nthCounters[index] }
         for (before, index) in lineage.moved { adopt(at: Int(index), from: old, at: Int(before)) }
@@ -66,7 +68,7 @@ extension CompiledRuleset {
     }
 
     private func adopt(at index: Int, from old: CompiledRuleset, at before: Int) {
-        ruleCounters[index].add(old.ruleCounters[before], since: old.handedOutRules[before])
+        rulesCounted[index].add(old.rulesCounted[before], since: old.handedOutRules[before])
         adoptNth(at: index, from: old, at: before)
     }
 

@@ -30,9 +30,11 @@ public final class CompiledRuleset {
     public let stateful: CompiledStateful
     /// Indexed like `rules`.
     public let identities: [RuleID]
-    /// Indexed like `rules` and like `chains`. The packet path counts here and nowhere else.
-    public var ruleCounters: [Counters]
-    public var policyCounters: [Counters]
+    /// Indexed like `rules` and like `chains`. What packets on `paths` counted is not among them before
+    /// `settle`.
+    var rulesCounted: [Counters]
+    var policiesCounted: [Counters]
+    var paths = RulePaths()
     public var nthCounters: [UInt32]
     /// Some rule needs connection tracking; without one nothing is tracked or reassembled.
     public let needsTracking: Bool
@@ -66,8 +68,8 @@ public final class CompiledRuleset {
         trackingTargets = pools.trackingTargets
         stateful = pools.stateful
         identities = pools.identities
-        ruleCounters = pools.ruleCounters
-        policyCounters = pools.policyCounters
+        rulesCounted = pools.ruleCounters
+        policiesCounted = pools.policyCounters
         nthCounters = pools.nthCounters
         needsTracking = pools.needsTracking
         hasNAT = pools.hasNAT

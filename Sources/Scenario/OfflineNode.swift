@@ -19,6 +19,10 @@ public final class OfflineNode: PacketEngine {
         public var traces = false
         /// Take frames whatever MAC address they were sent to, as captures of other hosts need it.
         public var acceptsForeignMACs = false
+        /// Packets take the paths of those before them; without it each walks through all rules.
+        public var storesPaths = true
+        /// Those that do walk as well, and both are compared.
+        public var verifiesPaths = false
         /// Neighbours that nobody knows are given up, and errors sent, as a node does it.
         public var givesUpNeighbours = true
 
@@ -67,6 +71,8 @@ public final class OfflineNode: PacketEngine {
             seed: subject.seed &+ 1)
         // Nobody behind this node fills in the options of what is delivered.
         engine.fillsDeliveredOptions = true
+        engine.storesPaths = options.storesPaths
+        engine.verifiesPaths = options.verifiesPaths
         var configuration = Dataplane.Configuration()
         configuration.checksDestinationMAC = !options.acceptsForeignMACs
         if !options.givesUpNeighbours { configuration.neighbourTimeout = Seconds(86_400) }
@@ -145,6 +151,12 @@ public final class OfflineNode: PacketEngine {
                 || after.host.drops[reason] > before.host.drops[reason]
         }
     }
+
+    /// Packets that took the path of one before them.
+    public var storedPathUses: UInt64 { dataplane.engine.storedPathUses }
+
+    /// Those of them whose walk led elsewhere, with `Options.verifiesPaths`.
+    public var pathMismatches: UInt64 { dataplane.engine.pathMismatches }
 
     public func finish() -> FinalState {
         takeEvents()

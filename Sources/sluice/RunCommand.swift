@@ -41,6 +41,12 @@ struct RunCommand: ParsableCommand {
             "A capture file for what NFLOG rules copy to a group; may be repeated.",
             valueName: "group=file"))
     var nflog: [String] = []
+    @Flag(
+        help: """
+            Let packets that take a stored path walk through the rules as well, and say on standard error where \
+            the two differ; 'sluice status' counts both.
+            """)
+    var verifyFastPath = false
     @Option(help: ArgumentHelp("How many connections the table holds.", valueName: "count"))
     var capacity = 65_536
     @Option(
@@ -58,6 +64,7 @@ struct RunCommand: ParsableCommand {
         configuration.onDeath = choice
         configuration.takesOver = takeOver
         configuration.logFile = log
+        configuration.verifiesPaths = verifyFastPath
         for word in nflog {
             let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
             guard parts.count == 2, let group = UInt16(parts[0]) else {

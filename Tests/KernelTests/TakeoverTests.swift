@@ -14,7 +14,7 @@ extension KernelTests {
 
         @Test("is as it was before, however the daemon ends", arguments: Ending.allCases)
         func restored(_ ending: Ending) throws {
-            try withPlainNode { lab throws in
+            try Self.withPlainNode { lab throws in
                 let before = try Self.portrait(of: lab)
                 let pid = try Self.startDaemon(in: lab)
                 #expect(try Self.portrait(of: lab) != before, "the daemon has attached nothing")
@@ -35,7 +35,7 @@ extension KernelTests {
 
         @Test("is reachable again within two seconds when the daemon hangs")
         func hanging() throws {
-            try withPlainNode { lab throws in
+            try Self.withPlainNode { lab throws in
                 let pid = try Self.startDaemon(in: lab)
                 try lab.output("kill -STOP \(pid)")
                 let answer = try lab.poll(Self.pingNode, in: "client", milliseconds: 2000) {
@@ -49,7 +49,7 @@ extension KernelTests {
 
         @Test("forwards nothing after a death with --on-death closed, yet answers itself")
         func closed() throws {
-            try withPlainNode { lab throws in
+            try Self.withPlainNode { lab throws in
                 let pid = try Self.startDaemon(in: lab, "--on-death closed")
                 try lab.output("ping -n -q -c 2 -i 0.05 -W 2 10.0.0.1", in: "client")
                 try lab.output("kill -KILL \(pid)")
@@ -104,7 +104,7 @@ extension KernelTests {
         private static let pingNode = "ping -n -q -c 1 -W 0.2 192.0.2.1"
 
         /// A node that forwards without any netfilter rule, and a client that knows the way in.
-        private func withPlainNode(_ body: (RunningLab) throws -> Void) throws {
+        static func withPlainNode(_ body: (RunningLab) throws -> Void) throws {
             try withLab(.kernel) { lab throws in
                 try lab.output("nft flush ruleset; conntrack -F 2>/dev/null; true")
                 try lab.output("ip route add 10.0.0.0/24 via 192.0.2.1", in: "client")
@@ -112,7 +112,7 @@ extension KernelTests {
             }
         }
 
-        private static func startDaemon(
+        static func startDaemon(
             in lab: RunningLab, _ options: String = ""
         ) throws -> Int32 {
             let log = "/run/netns/.daemon.log"

@@ -65,6 +65,29 @@ extension KernelTests {
             }
         }
 
+        @Test("take stored paths, and each packet's walk agrees with its path", .needsDaemon)
+        func storedPaths() throws {
+            try TakeoverTests.withPlainNode { lab throws in
+                _ = try TakeoverTests.startDaemon(in: lab, "--verify-fast-path")
+                // This lab's own `iptables` is the kernel's.
+                try lab.output(
+                    """
+                    sluice iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 8080 \
+                    -j DNAT --to-destination 10.0.0.1:80
+                    """)
+                let size = min(Self.size, 20_000_000)
+                let expected = try Self.digest(of: "sluice lab server x --bytes \(size)", lab)
+                let down = try Self.digest(
+                    of: "curl -sS http://192.0.2.1:8080/bytes/\(size)", in: "client", lab)
+                #expect(down == expected)
+                let status = try lab.output("sluice status | grep '^stored paths'")
+                let words = status.split(separator: " ")
+                #expect(words.count == 10, "\(status)")
+                #expect((Int(words[2]) ?? 0) > 100, "\(status)")
+                #expect(words[2] == words[6] && words[8] == "0", "\(status)")
+            }
+        }
+
         @Test("of UDP and ping work in both directions", arguments: Twin.available)
         func datagrams(_ twin: Twin) throws {
             try withLab(twin) { lab throws in

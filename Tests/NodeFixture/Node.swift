@@ -133,10 +133,11 @@ public func segment(
 }
 
 extension Node {
-    /// Sends a frame into the node; with `.none`, from the node itself.
+    /// Sends a frame into the node; with `.none`, from the node itself. What is traced walks.
     @discardableResult
     public mutating func handle(
-        _ frame: [UInt8], on interface: InterfaceIndex, dryRun: Bool = false
+        _ frame: [UInt8], on interface: InterfaceIndex, dryRun: Bool = false, traced: Bool = true,
+        mark: UInt32 = 0
     ) -> Sent {
         time += 1_000_000
         var bytes = frame
@@ -144,7 +145,8 @@ extension Node {
             preconditionFailure("the test's frame does not parse")
         }
         var packet = Packet(
-            view: view, inInterface: interface, inName: engine.routes.name(of: interface))
+            view: view, inInterface: interface, inName: engine.routes.name(of: interface),
+            mark: mark)
         var span = bytes.mutableSpan
         var raw = span.mutableBytes
         let now = Timestamp(nanoseconds: time)
@@ -153,6 +155,8 @@ extension Node {
         if dryRun {
             (disposition, trace) = engine.explain(
                 &raw, &packet, ofNode: interface == .none, now: now)
+        } else if !traced {
+            disposition = engine.receive(&raw, &packet, now: now)
         } else {
             disposition =
                 interface == .none

@@ -76,7 +76,7 @@ struct CompilerTests {
         engine.iptables("-t nat -A SVC-2 -m statistic --mode nth --every 3 --packet 0 -j RETURN")
         var compiler = RulesetCompiler()
         let first = try compiler.compile(engine.ruleset)
-        for index in first.ruleCounters.indices { first.ruleCounters[index].count(bytes: index) }
+        for index in first.ruleCounters.indices { first.count(ruleAt: index, bytes: index) }
         first.nthCounters = [1, 2]
         engine.iptables("-t nat -I SVC-1 -j RETURN")
         let second = try compiler.compile(engine.ruleset)
@@ -95,7 +95,7 @@ struct CompilerTests {
         }
         #expect(nth == [1, 2, 1])
         // What was counted since is not counted twice, and zeroing holds.
-        second.ruleCounters[0].count(bytes: 1)
+        second.count(ruleAt: 0, bytes: 1)
         engine.ruleset = live
         engine.iptables("-t nat -Z SVC-0")
         engine.iptables("-t nat -D SVC-1 1")
