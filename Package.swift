@@ -29,7 +29,7 @@ let package = Package(
             targets: ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks", "Dataplane"]),
         .library(
             name: "NodeParts",
-            targets: ["PacketIO", "Netlink", "Control", "Scenario", "Mirror"]),
+            targets: ["PacketIO", "Netlink", "Control", "Scenario", "Mirror", "Services"]),
         .library(name: "CAllocationCount", targets: ["CAllocationCount"]),
     ],
     dependencies: [

@@ -51,7 +51,7 @@ private final class FuzzNode: NeighbourResolver {
         let engine = HookEngine(
             rules: compiled, connections: ConnectionTable(capacity: 8, seed: 1),
             routes: Self.routes, seed: 1)
-        engine.onLog = { _ = LoggedPacket($0, $1) }
+        engine.onLog = { _ = LoggedPacket($0, $1, Timestamp(nanoseconds: 0)) }
         engine.onRuleTrace = { _, _ in }
         engine.onPacketLog = { record, frame in
             let copied = CopiedPacket(record, frame, Timestamp(nanoseconds: 0))

@@ -15,7 +15,7 @@ struct FuzzTarget: Sendable {
         [
             .packet, .reassembly, .conntrack, .dataplane, .capture, .netlink, .control,
             .iptables, .restore, .conntrackCommand, .savedConnections, .description,
-            .scenario,
+            .scenario, .manifest, .virtualServices,
         ]
     }
 
