@@ -38,6 +38,7 @@ extension Daemon {
         case .rules:
             let rules = ServiceRules(services.objects, try configuration(request))
             return CommandOutput(output: rules.text(resolver: SystemNameResolver()))
+        case .dns: return CommandOutput(output: try request.zone.zone().text(services.objects))
         }
     }
 

@@ -6,7 +6,7 @@ import Services
 import Wire
 
 public struct ServiceRequest: Codable, Hashable, Sendable {
-    public enum Action: String, Codable, Sendable { case apply, get, describe, delete, rules }
+    public enum Action: String, Codable, Sendable { case apply, get, describe, delete, rules, dns }
 
     /// A manifest: so many bytes of standard input, in the order of the list.
     public struct File: Codable, Hashable, Sendable {
@@ -31,8 +31,29 @@ public struct ServiceRequest: Codable, Hashable, Sendable {
     public var namespace: String?
     public var name: String?
     public var settings = ServiceSettings()
+    /// Of dns.
+    public var zone = ZoneSettings()
 
     public init(_ action: Action) { self.action = action }
+}
+
+/// What a zone file says of itself.
+public struct ZoneSettings: Codable, Hashable, Sendable {
+    public var domain = "cluster.local"
+    public var server = "127.0.0.1"
+    public var serial: UInt32 = 1
+
+    public init() {}
+
+    public func zone() throws(Refusal) -> ZoneFile {
+        guard let address = IPv4Address(server) else {
+            throw Refusal("--address \(server): expected an IPv4 address")
+        }
+        guard let zone = ZoneFile(domain: domain, server: address, serial: serial) else {
+            throw Refusal("--domain \(domain): expected a domain name such as cluster.local")
+        }
+        return zone
+    }
 }
 
 /// What of a node's configuration a person has said; `nil` stays as it was.

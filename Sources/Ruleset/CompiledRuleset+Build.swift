@@ -101,14 +101,9 @@ struct CompilerPools {
         chains[Int(slot)].ruleCount = Int32(rules.count) - firstRule
     }
 
-    /// Follows every jump from a base chain; with at most 16 levels this ends even where jumps run in a circle.
-    func checkDepth(from base: Int32, _ table: TableName) throws(CompileError) {
-        // The greatest depth at which a chain was followed so far.
-        var seen = [Int8](repeating: -1, count: chains.count)
-        try checkDepth(from: Int(base), depth: 0, table, &seen)
-    }
-
-    private func checkDepth(
+    /// Follows every jump; with at most 16 levels this ends even where jumps run in a circle.
+    /// - Parameter seen: the greatest depth at which a chain was followed so far, or -1.
+    func checkDepth(
         from chain: Int, depth: Int8, _ table: TableName, _ seen: inout [Int8]
     ) throws(CompileError) {
         if seen[chain] >= depth { return }

@@ -43,6 +43,8 @@ public struct RulesetCompiler: Sendable {
     private var pools = CompilerPools()
     /// Indices into `known` and into the pools' chains, by name.
     private var slots: [TableName: [String: Int32]] = [:]
+    /// The slots of a table's chains, in the order of the last ruleset.
+    private var orders: [TableName: [Int32]] = [:]
     /// `nil` where the chain is gone.
     private var known: [Known?] = []
     private var wastedRules = 0
@@ -76,7 +78,7 @@ public struct RulesetCompiler: Sendable {
         let serial = pools.lineage.serial
         pools = CompilerPools()
         pools.lineage = Lineage(serial: serial)
-        (slots, known, wastedRules) = ([:], [], 0)
+        (slots, orders, known, wastedRules) = ([:], [:], [], 0)
         statistics.layouts += 1
         _ = try extend(ruleset)
     }
@@ -91,16 +93,24 @@ public struct RulesetCompiler: Sendable {
         var isLive = [Bool](repeating: false, count: known.count)
         var changed: [(table: TableName, chain: Chain, slot: Int32)] = []
         for name in TableName.allCases {
-            guard let table = ruleset.tables.first(where: { $0.name == name }) else { continue }
+            guard let table = ruleset.tables.first(where: { $0.name == name }) else {
+                orders[name] = nil
+                continue
+            }
             if name == .nat { pools.hasNAT = true }
+            let former = orders[name] ?? []
+            var cursor = former.startIndex
+            let first = pools.order.count
             for chain in table.chains {
-                let slot = place(chain, name, &isLive)
+                let slot = place(
+                    chain, at: find(chain.name, name, former, &cursor), name, &isLive)
                 if keep(chain, at: slot) {
                     statistics.chainsKept += 1
                 } else {
                     changed.append((name, chain, slot))
                 }
             }
+            orders[name] = Array(pools.order[first...])
         }
         for name in TableName.allCases {
             for (chain, slot) in slots[name] ?? [:] where !isLive[Int(slot)] {
@@ -114,19 +124,31 @@ public struct RulesetCompiler: Sendable {
             try compile(chain, at: slot, table)
         }
         try checkJumps(ruleset, isLive)
-        let live = known.lazy.compactMap { $0 }
-        pools.needsTracking = live.contains(where: \.needsTracking)
-        pools.mayGrowPackets = live.contains(where: \.mayGrowPackets)
+        pools.needsTracking = known.indices.contains { known[$0]?.needsTracking == true }
+        pools.mayGrowPackets = known.indices.contains { known[$0]?.mayGrowPackets == true }
         return true
+    }
+
+    /// The slot of a chain: mostly the next one of the last time, which spares a look into the names.
+    private func find(
+        _ chain: String, _ table: TableName, _ former: [Int32], _ cursor: inout Int
+    ) -> Int32? {
+        // Behind the one that is expected where that is gone; where this one is new the cursor stays.
+        for place in cursor..<min(cursor + 2, former.count)
+        where pools.chains[Int(former[place])].name == chain {
+            cursor = place + 1
+            return former[place]
+        }
+        return slots[table]?[chain]
     }
 
     /// The slot of a chain, a new one where it has none, with what a chain has besides its rules.
     private mutating func place(
-        _ chain: Chain, _ table: TableName, _ isLive: inout [Bool]
+        _ chain: Chain, at found: Int32?, _ table: TableName, _ isLive: inout [Bool]
     ) -> Int32 {
         let policy = chain.policy ?? .accept
         let slot: Int32
-        if let found = slots[table]?[chain.name] {
+        if let found {
             slot = found
             if pools.chains[Int(slot)].policy != policy { pools.chains[Int(slot)].policy = policy }
             pools.policyCounters[Int(slot)] = chain.counters
@@ -204,20 +226,25 @@ public struct RulesetCompiler: Sendable {
         var place = 0
         for name in TableName.allCases {
             guard let table = ruleset.tables.first(where: { $0.name == name }) else { continue }
-            for chain in table.chains {
-                let slot = pools.order[place]
+            // The greatest depth at which a chain was followed so far.
+            var seen = [Int8](repeating: -1, count: known.count)
+            for index in table.chains.indices {
+                let slot = Int(pools.order[place])
                 place += 1
-                let compiled = pools.chains[Int(slot)]
-                for index in Int(compiled.firstRule)..<compiled.endRule {
-                    switch pools.rules[index].target {
+                let rules = Int(pools.chains[slot].firstRule)..<pools.chains[slot].endRule
+                for rule in rules {
+                    switch pools.rules[rule].target {
                     case .jump(let target), .goto(let target):
                         guard !isLive[Int(target)] else { continue }
                         throw .noSuchChain(
-                            name, chain: chain.name, target: pools.chains[Int(target)].name)
+                            name, chain: pools.chains[slot].name,
+                            target: pools.chains[Int(target)].name)
                     default: continue
                     }
                 }
-                if chain.policy != nil { try pools.checkDepth(from: slot, name) }
+                if table.chains[index].policy != nil {
+                    try pools.checkDepth(from: slot, depth: 0, name, &seen)
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ struct ServiceCommand: ParsableCommand {
         abstract: "Carry out Kubernetes Services, from their manifests, as kube-proxy does.",
         subcommands: [
             ServiceApply.self, ServiceGet.self, ServiceDescribe.self, ServiceDelete.self,
-            ServiceRulesCommand.self, ServiceWatch.self,
+            ServiceRulesCommand.self, ServiceWatch.self, ServiceDNS.self,
         ])
 }
 
@@ -236,5 +236,65 @@ struct ServiceWatch: ParsableCommand {
                 // The daemon has said why.
             }
         } while try watch.next(interrupts: interrupts)
+    }
+}
+
+struct ServiceDNS: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dns",
+        abstract: "Print the zone file that names the Services, or write it with a Corefile.",
+        discussion: "Of the manifests that are named, without a daemon; else of the daemon's.")
+
+    @Option(name: [.customShort("f"), .customLong("filename")], help: fileHelp)
+    var files: [String] = []
+    @Option(help: ArgumentHelp("The cluster's domain.", valueName: "name"))
+    var domain = ZoneSettings().domain
+    @Option(help: ArgumentHelp("Where the zone will be served.", valueName: "address"))
+    var address = ZoneSettings().server
+    @Option(help: "The zone's serial number; else the seconds since 1970.") var serial: UInt32?
+    @Option(
+        name: [.short, .long],
+        help: ArgumentHelp("Write DOMAIN.zone and Corefile there.", valueName: "directory"))
+    var output: String?
+    @Option(help: networkNamespaceHelp) var netns: String?
+
+    func run() throws {
+        var settings = ZoneSettings()
+        (settings.domain, settings.server) = (domain, address)
+        settings.serial = serial ?? UInt32(truncatingIfNeeded: time(nil))
+        let zone = try settings.zone()
+        let text =
+            files.isEmpty ? try daemonText(settings) : zone.text(try readObjects(files))
+        guard let output else {
+            Descriptor.writeAll(Array(text.utf8), to: STDOUT_FILENO)
+            return
+        }
+        do throws(SystemError) {
+            try TextFile.write(text, to: "\(output)/\(zone.name)")
+            try TextFile.write(zone.corefile, to: "\(output)/Corefile")
+        } catch {
+            throw Refusal("\(error)")
+        }
+    }
+
+    private func daemonText(_ settings: ZoneSettings) throws -> String {
+        var request = ServiceRequest(.dns)
+        request.zone = settings
+        try Daemon.enterNamespace(netns)
+        var text: [UInt8] = []
+        let status: UInt8
+        let arguments = try asArgument(request)
+        do throws(ControlClient.Failure) {
+            status = try ControlClient().run(
+                ControlRequest(command: "service", arguments: arguments),
+                output: {
+                    text += $0
+                    return true
+                })
+        } catch {
+            throw Refusal(error.sentence)
+        }
+        if status != 0 { throw ExitCode(Int32(status)) }
+        return String(decoding: text, as: UTF8.self)
     }
 }
