@@ -19,7 +19,7 @@ public struct LabState: Sendable, Equatable {
     static func stateFile(_ name: String) -> String { "\(directory)/\(name).state" }
     public static func logFile(_ name: String) -> String { "\(directory)/\(name).log" }
     /// What the LOG rules of a node say. No name of a lab has a dot.
-    static func packetLog(_ name: String, node: String) -> String {
+    public static func packetLog(_ name: String, node: String) -> String {
         "\(directory)/\(name).\(node).log"
     }
     /// Every file of a lab.

@@ -98,6 +98,9 @@ struct LabStatus: ParsableCommand {
             print("namespaces \(topology.namespaces.joined(separator: " "))")
         }
         print("log        \(LabState.logFile(name))")
+        for (node, _) in state.daemons.sorted(by: { $0.key < $1.key }) {
+            print("LOG rules  \(LabState.packetLog(name, node: node))")
+        }
         if state.condition != .up { throw ExitCode(1) }
     }
 }

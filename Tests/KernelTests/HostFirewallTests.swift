@@ -46,6 +46,31 @@ extension KernelTests {
             }
         }
 
+        /// To the kernel every interface of Sluice's is one, `sluice0`: the call is refused only while none
+        /// allows it.
+        @Test(
+            "a call from 127.0.0.1 ends nowhere unless the interface has route_localnet",
+            arguments: Twin.available)
+        func localSource(_ twin: Twin) throws {
+            try withLab(twin) { lab throws in
+                let call = "curl -sS --max-time 1 --interface 127.0.0.1 http://10.0.0.1/"
+                // 7: the call itself fails, with EINVAL.
+                #expect(try lab.run(call).status == 7, "\(twin)")
+                try lab.output("sysctl -w net.ipv4.conf.eth0.route_localnet=1")
+                if twin == .sluice {
+                    let followed = try lab.poll(
+                        "cat /proc/sys/net/ipv4/conf/sluice0/route_localnet"
+                    ) { $0.output == "1\n" }
+                    try #require(followed.output == "1\n")
+                }
+                #expect(try lab.run(call).status == (twin == .kernel ? 7 : 28), "\(twin)")
+                let outcome = try lab.output("sysctl -w net.ipv4.conf.eth0.route_localnet=0")
+                #expect(outcome.contains("= 0"))
+                let back = try lab.poll(call) { $0.status == 7 }
+                #expect(back.status == 7, "\(twin)")
+            }
+        }
+
         @Test("lets the node's own connections work while Sluice runs", .needsDaemon)
         func hostItself() throws {
             try withLab(.sluice) { lab throws in

@@ -71,6 +71,34 @@ extension KernelTests {
             #expect(try Command([binary, "lab", "down", name]).check().contains("was not up"))
         }
 
+        @Test("is broken once one of its daemons was killed, and goes down wholly", .needsDaemon)
+        func deadDaemon() throws {
+            try withLab(.sluice, topology: "service-networking") { lab throws in
+                let state = try Lab(name: lab.name).state()
+                #expect(state.daemons.keys.sorted() == ["node1", "node2"])
+                kill(try #require(state.daemons["node2"]?.pid), SIGKILL)
+                let gone = Deadline(milliseconds: 20_000).wait { state.condition == .broken }
+                #expect(gone, "the daemon outlived SIGKILL")
+                let status = try Command([lab.binary, "lab", "status", lab.name]).run()
+                #expect(status.status == 1)
+                #expect(status.output.contains("condition  broken"))
+            }
+        }
+
+        @Test("that cannot come up says why, and leaves nothing")
+        func failedUp() throws {
+            let binary = try #require(Requirement.binary)
+            let name = "failing-\(getpid())"
+            let up = Command(
+                [binary, "lab", "up", "service-networking", "--name", name],
+                environment: ["PATH": "/nonexistent"])
+            let outcome = try up.run()
+            #expect(outcome.status == 2)
+            #expect(outcome.errors.contains("lab \(name) does not come up: cannot run ip"))
+            let files = try FileManager.default.contentsOfDirectory(atPath: LabState.directory)
+            #expect(files.filter { $0.hasPrefix(name) }.isEmpty)
+        }
+
         @Test(
             "refuses with one sentence and status 2",
             arguments: [
