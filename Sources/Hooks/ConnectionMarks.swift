@@ -58,6 +58,7 @@ extension HookEngine {
         tracking index: Int, _ packet: inout Packet, _ observer: inout O
     ) {
         guard packet.template == nil, packet.tracked.state != .untracked,
+            packet.answers?.state != .untracked,
             packet.tracked.connection == nil
         else { return }
         let target = rules.trackingTargets[index]

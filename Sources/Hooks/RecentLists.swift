@@ -84,10 +84,12 @@ final class RecentLists {
 
     private func layOut(_ wanted: [RecentList]) {
         let former = lists
+        let places = Dictionary(
+            zip(former.map(\.name), former.indices), uniquingKeysWith: { first, _ in first })
         var next = wanted
         var (entryCount, timeCount) = (0, 0)
         for place in next.indices {
-            if let old = former.first(where: { $0.name == next[place].name }) {
+            if let old = places[next[place].name].map({ former[$0] }) {
                 next[place].depth = max(next[place].depth, old.depth)
                 next[place].mask = old.mask
             }

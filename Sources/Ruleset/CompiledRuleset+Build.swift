@@ -125,9 +125,11 @@ struct CompilerPools {
         _ rule: Rule, _ table: TableName, _ chain: String, _ indices: [String: Int32]
     ) throws(CompileError) {
         let firstMatch = Int32(matches.count)
-        for predicate in rule.predicates { add(predicate, of: rule.id, from: firstMatch) }
         var flags: CompiledRuleFlags = []
-        if rule.predicates.contains(where: \.looksFurther) { flags.insert(.looksFurther) }
+        for predicate in rule.predicates {
+            add(predicate, of: rule.id, from: firstMatch)
+            if predicate.looksFurther { flags.insert(.looksFurther) }
+        }
         if rule.source.inverted { flags.insert(.notSource) }
         if rule.destination.inverted { flags.insert(.notDestination) }
         if let test = rule.protocol {

@@ -82,7 +82,7 @@ extension KernelTests {
                 #expect(down == expected)
                 let status = try lab.output("sluice status | grep '^stored paths'")
                 let words = status.split(separator: " ")
-                #expect(words.count == 10, "\(status)")
+                try #require(words.count == 10, "\(status)")
                 #expect((Int(words[2]) ?? 0) > 100, "\(status)")
                 #expect(words[2] == words[6] && words[8] == "0", "\(status)")
             }
