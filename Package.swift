@@ -49,7 +49,8 @@ let package = Package(
         library("VirtualServer", ["Wire", "Ruleset", "Conntrack"]),
         library("Routing", ["Wire"]),
         library("Hooks", ["Wire", "Ruleset", "Conntrack", "VirtualServer", "Routing"]),
-        library("Dataplane", ["Wire", "Ruleset", "Conntrack", "Routing", "Hooks"]),
+        library(
+            "Dataplane", ["Wire", "Ruleset", "Conntrack", "VirtualServer", "Routing", "Hooks"]),
         .executableTarget(name: "embedobject", swiftSettings: strict),
         .executableTarget(
             name: "portprobe", dependencies: ["PacketIO", "Dataplane", "Wire"],

@@ -67,7 +67,11 @@ extension ConnectionTable {
     @inline(__always)
     public func hasLostServer(_ id: ConnectionID) -> Bool {
         guard let index = slot(id), storage[index].isCharged else { return false }
-        return !serverLoads[Int(storage[index].server)].isAvailable
+        return hasLostServer(index)
+    }
+
+    func hasLostServer(_ index: UInt32) -> Bool {
+        !serverLoads[Int(storage[index].server)].isAvailable
     }
 
     /// After a packet of a charged connection.

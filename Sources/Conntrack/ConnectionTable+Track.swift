@@ -105,6 +105,10 @@ extension ConnectionTable {
         if storage[index].expires < before { refile(index) }
         if storage[index].isCharged, case .accepted = verdict {
             followLoad(index, found.direction, bytes: facts.length)
+            // Its packets are dropped, and keep nothing alive.
+            if found.direction == .original, hasLostServer(index) {
+                storage[index].expires = min(before, storage[index].expires)
+            }
         }
         switch verdict {
         case .reopen, .acceptedAndEnds: break

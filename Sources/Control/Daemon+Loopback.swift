@@ -1,4 +1,4 @@
-// The loopback is Sluice's while a rule concerns it, and the kernel's otherwise.
+// The loopback is Sluice's while a rule or a virtual service concerns it, and the kernel's otherwise.
 
 import PacketIO
 import Ruleset

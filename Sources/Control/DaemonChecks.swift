@@ -47,7 +47,7 @@ enum DaemonChecks {
         }
         if found.isLoopback {
             throw Refusal(
-                "interface \(name) needs no naming: the loopback is adopted when a rule concerns it"
+                "interface \(name) needs no naming: the loopback is adopted when a rule or a virtual service concerns it"
             )
         }
         if found.kind == .bridge { try bridge(name) }

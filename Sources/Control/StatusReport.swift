@@ -99,7 +99,9 @@ extension StatusReport {
         lines += interfaces.flatMap(Self.lines)
         for name in vanished { lines.append("interface \(name): gone") }
         lines.append(
-            "loopback: " + (loopbackAdopted ? "adopted, a rule concerns it" : "left to the kernel"))
+            "loopback: "
+                + (loopbackAdopted
+                    ? "adopted, a rule or a virtual service concerns it" : "left to the kernel"))
         lines.append(
             "rules: \(rules.rules), generation \(rules.generation), connections "
                 + (rules.tracksConnections ? "tracked" : "not tracked: no rule needs them"))

@@ -2,6 +2,7 @@
 // tracking, and those of `net.ipv4` that say what the node itself sends and keeps.
 
 public import Conntrack
+public import VirtualServer
 public import Wire
 
 public struct NodeSettings: Hashable, Sendable {
@@ -13,6 +14,8 @@ public struct NodeSettings: Hashable, Sendable {
     /// `net.ipv4.ipfrag_time`: how long fragments wait for the rest. Holds for datagrams that begin from
     /// now on.
     public var fragmentTimeout = Seconds(30)
+    /// `net.ipv4.vs.*`.
+    public var virtualServices = DirectorSettings()
     /// Connections that the table has room for: what `nf_conntrack_max` may be at most.
     public var capacity: Int
     /// `nf_conntrack_count`: entries in the table. Can only be read.
@@ -26,7 +29,8 @@ public struct NodeSettings: Hashable, Sendable {
 extension NodeSettings {
     /// All settings, in the order of their names.
     public static let named: [NamedSetting<NodeSettings>] =
-        (ConntrackSettings.named.map { $0.of(\.conntrack) } + table + internet)
+        (ConntrackSettings.named.map { $0.of(\.conntrack) }
+        + DirectorSettings.named.map { $0.of(\.virtualServices) } + table + internet)
         .sorted { $0.name < $1.name }
 
     public static func named(_ name: String) -> NamedSetting<NodeSettings>? {
@@ -76,6 +80,7 @@ extension Dataplane {
             settings.answers = limiter.limits
             settings.defaultTimeToLive = defaultTimeToLive
             settings.fragmentTimeout = reassembly.timeout
+            settings.virtualServices = engine.director.settings
             settings.connectionCount = connections.count
             settings.bucketCount = connections.bucketCount
             return settings
@@ -85,6 +90,7 @@ extension Dataplane {
             limiter.limits = newValue.answers
             defaultTimeToLive = newValue.defaultTimeToLive
             reassembly.timeout = newValue.fragmentTimeout
+            engine.director.settings = newValue.virtualServices
         }
     }
 }

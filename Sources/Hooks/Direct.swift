@@ -15,6 +15,15 @@ enum DirectorVerdict {
 }
 
 extension HookEngine {
+    /// What a client still sends to a server that was removed (ip_vs_in).
+    func dropLost(_ id: ConnectionID, _ packet: Packet) -> Disposition? {
+        guard packet.tracked.direction == .original, connections.hasLostServer(id) else {
+            return nil
+        }
+        if director.settings.endsConnections, counting { connections.delete(id, now: now) }
+        return .drop(.serverRemoved)
+    }
+
     func direct<O: WalkObserver>(
         _ id: ConnectionID, _ packet: Packet, _ observer: inout O
     ) -> DirectorVerdict {

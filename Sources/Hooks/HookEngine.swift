@@ -34,6 +34,8 @@ public final class HookEngine {
     public let connections: ConnectionTable
     /// Virtual services, which are looked at where the nat table's rules left a destination alone.
     public let director: Director
+    /// What the director says of itself, kept where every packet reads it.
+    private(set) var hasServices = false
     public var routes: RoutingSnapshot { didSet { forgetPaths() } }
     /// Off, every packet walks.
     public var storesPaths = true
@@ -81,12 +83,13 @@ public final class HookEngine {
         state = MatchState(connections, secret: seed)
         storedPaths = StoredPaths(capacity: connections.capacity)
         state.follow(rules.stateful, now: now)
+        director.onActivity = { [unowned self] in hasServices = $0 }
     }
 
     /// Whether some rule or a virtual service needs connections tracked.
-    public var needsTracking: Bool { rules.needsTracking || director.isActive }
+    public var needsTracking: Bool { rules.needsTracking || hasServices }
     /// Whether some rule or a virtual service translates.
-    var hasNAT: Bool { rules.hasNAT || director.isActive }
+    var hasNAT: Bool { rules.hasNAT || hasServices }
 
     /// A packet that came in on `packet.inInterface`.
     ///

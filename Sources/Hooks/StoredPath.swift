@@ -88,7 +88,7 @@ extension HookEngine {
         guard path.snapshot == snapshot, path.generation == id.generation,
             path.ingress == packet.inInterface, path.mark == packet.mark,
             path.typeOfService == packet.view.typeOfService, packet.view.timeToLive > 1,
-            path.isDirected == director.isActive,
+            path.isDirected == hasServices,
             !(path.isDirected && direction == .original && connections.hasLostServer(id)),
             !(packet.view.dontFragment && packet.exceeds(mtu: Int(path.mtu)))
         else { return nil }
@@ -140,7 +140,7 @@ extension HookEngine {
         else { return }
         storedPaths[id, packet.tracked.direction] = StoredPath(
             snapshot: snapshot, generation: id.generation, ingress: packet.inInterface,
-            mark: arrival.mark, typeOfService: arrival.typeOfService, isDirected: director.isActive,
+            mark: arrival.mark, typeOfService: arrival.typeOfService, isDirected: hasServices,
             lastMark: packet.mark,
             egress: egress.interface, nextHop: egress.nextHop,
             mtu: Int32(truncatingIfNeeded: egress.mtu), number: number)

@@ -66,11 +66,7 @@ extension HookEngine {
         if isRelated, packet.view.protocol == .icmp {
             return translate(end, &bytes, &packet, &observer)
         }
-        if end == .destination, packet.tracked.direction == .original, director.isActive,
-            connections.hasLostServer(id)
-        {
-            return .drop(.serverRemoved)
-        }
+        if end == .destination, hasServices, let drop = dropLost(id, packet) { return drop }
         if isRelated || packet.tracked.state == .new, connections.needsBinding(id, end) {
             if let drop = bind(id, hook, end, &bytes, &packet, &observer) { return drop }
         } else if hook == .postrouting, packet.tracked.direction == .original,
@@ -88,7 +84,7 @@ extension HookEngine {
     ) -> Disposition? {
         if let drop = filter(.nat, hook, &bytes, &packet, &observer) { return drop }
         guard connections.needsBinding(id, end) else { return nil }
-        if end == .destination, director.isActive {
+        if end == .destination, hasServices {
             switch direct(id, packet, &observer) {
             case .noService: break
             case .bound: return nil

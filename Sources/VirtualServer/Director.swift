@@ -51,10 +51,31 @@ public struct Scheduling: Hashable, Sendable {
     public var client: ClientAccount?
 }
 
+/// What is to become of connections and clients whose server takes no new ones.
+public struct DirectorSettings: Hashable, Sendable {
+    /// `expire_nodest_conn`: a packet to a server that was removed ends its connection.
+    public var endsConnections = false
+    /// `expire_quiescent_template`: a client does not keep a server of weight 0.
+    public var forgetsClients = false
+
+    public init() {}
+}
+
+extension DirectorSettings {
+    /// Under the kernel's names (ip_vs_ctl.c, vs_vars); what is not among them has its default there.
+    public static let named: [NamedSetting<DirectorSettings>] = [
+        NamedSetting("net.ipv4.vs.expire_nodest_conn", \.endsConnections),
+        NamedSetting("net.ipv4.vs.expire_quiescent_template", \.forgetsClients),
+    ]
+}
+
 public final class Director {
     public private(set) var services = VirtualServices()
     /// Whether any packet has to be looked at: there are services, or connections that were sent to a server.
-    public private(set) var isActive = false
+    public private(set) var isActive = false { didSet { onActivity?(isActive) } }
+    /// Told of `isActive`.
+    public var onActivity: ((Bool) -> Void)?
+    public var settings = DirectorSettings()
 
     let connections: ConnectionTable
     private var working: [WorkingService] = []
@@ -192,7 +213,8 @@ public final class Director {
         if let client = clients.find(key, connections, now: now) {
             let account = clients.server(of: client)
             if connections.load(of: account).isAvailable,
-                let position = service.position(of: account)
+                let position = service.position(of: account),
+                !settings.forgetsClients || service.servers[position].server.weight > 0
             {
                 if counting { clients.prolong(client, now: now) }
                 scheduling.client = client

@@ -335,6 +335,33 @@ struct ServerTests {
         #expect(here.load(0).active == 1)
     }
 
+    @Test("that is removed is not kept alive by what is sent to it")
+    func removedForGood() {
+        var here = Balanced("-A -u \(vip):53 -s rr")
+        for server in servers.reversed() { here.run("-a -u \(vip):53 -r \(server) -m") }
+        #expect(here.open(1, port: 53, protocol: .udp).view.destination == servers[0])
+        here.run("-d -u \(vip):53 -r 10.0.0.1")
+        // Unreplied, it lives for 30 seconds.
+        for _ in 0..<2 {
+            here.node.time += 14_000_000_000
+            let late = here.open(1, port: 53, protocol: .udp)
+            #expect(late.disposition == .drop(.serverRemoved))
+        }
+        here.node.time += 14_000_000_000
+        #expect(here.open(1, port: 53, protocol: .udp).view.destination == servers[1])
+    }
+
+    @Test("ends the connections of a removed server where expire_nodest_conn says so")
+    func expireNoDestination() {
+        var here = Balanced(scheduler: "rr")
+        here.director.settings.endsConnections = true
+        here.establish(here.open(40_000))
+        here.run("-d -t \(vip):80 -r 10.0.0.1:8080")
+        #expect(here.acknowledge(40_000).disposition == .drop(.serverRemoved))
+        #expect(here.connections.count == 0)
+        #expect(here.open(40_000).view.destination == servers[1])
+    }
+
     @Test("whose service is deleted gets nothing more either, with no service left at all")
     func serviceDeleted() {
         var here = Balanced(scheduler: "rr")
@@ -458,6 +485,17 @@ struct PersistenceTests {
         #expect(here.open(2).view.destination == servers[0])
         here.run("-d -t \(vip):80 -r 10.0.0.1:8080")
         #expect(here.open(3).view.destination != servers[0])
+    }
+
+    @Test("lets a client go from a server of weight 0 where expire_quiescent_template says so")
+    func expireQuiescent() {
+        var here = Balanced(scheduler: "rr", options: "-p 60")
+        here.director.settings.forgetsClients = true
+        here.open(1)
+        here.run("-e -t \(vip):80 -r 10.0.0.1:8080 -m -w 0")
+        #expect(here.open(2).view.destination == servers[1])
+        #expect(here.open(3).view.destination == servers[1])
+        #expect(here.load(0).clients == 0 && here.load(1).clients == 1)
     }
 
     @Test("of a mark keeps a client's server over ports and protocols")
