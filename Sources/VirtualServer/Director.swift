@@ -118,13 +118,13 @@ public final class Director {
             clients.allocate(connections)
         }
         accounts.free(connections, now: now)
-        isActive = !working.isEmpty || !accounts.isEmpty
+        isActive = !working.isEmpty || accounts.areHeld(connections)
     }
 
     /// Time passes: forgets clients whose time is over, at most `limit` of them looked at, and servers that
     /// nobody holds on to; every two seconds it looks at the rates. To be called once per batch.
     public func expire(now: Timestamp, limit: Int = 256) {
-        guard isActive else { return }
+        guard isActive || !accounts.isEmpty else { return }
         clients.sweep(connections, now: now, limit: limit)
         if now >= nextEstimate {
             nextEstimate = now + Seconds(2)
@@ -132,7 +132,7 @@ public final class Director {
         }
         guard working.isEmpty else { return }
         accounts.free(connections, now: now)
-        isActive = !accounts.isEmpty
+        isActive = accounts.areHeld(connections)
     }
 
     /// `-Z`: of one service or of all.

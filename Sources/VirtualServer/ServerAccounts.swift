@@ -37,6 +37,11 @@ struct ServerAccounts {
     /// No account is in use.
     var isEmpty: Bool { numbers.isEmpty }
 
+    /// Connections, or clients that are remembered, hold on to some of them.
+    func areHeld(_ connections: ConnectionTable) -> Bool {
+        numbers.values.contains { connections.load(of: ServerAccount(rawValue: $0)).isInUse }
+    }
+
     func owner(of account: ServerAccount) -> AccountOwner? {
         accounts[Int(account.rawValue)].owner
     }

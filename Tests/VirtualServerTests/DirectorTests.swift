@@ -375,6 +375,14 @@ struct ServerTests {
         #expect(!here.director.isActive)
     }
 
+    @Test("of which nobody made use is gone at once, and with the last service tracking ends")
+    func unused() {
+        var here = Balanced(scheduler: "rr")
+        #expect(here.director.isActive)
+        here.run("-C")
+        #expect(!here.director.isActive)
+    }
+
     @Test("at its upper threshold takes nobody until it is below the lower one")
     func thresholds() {
         var here = Balanced("-A -t \(vip):80 -s rr")
