@@ -81,14 +81,16 @@ extension FuzzTarget {
         var again = VirtualServices()
         let second = again.restore(text, environment).outcome
         promise(second.error.isEmpty, "saved services load: \(second.error)\n\(text)")
-        promise(saved(again) == text, "saved services are the same:\n\(text)\n\(saved(again))")
+        // The order that ipvsadm sorts by wraps for addresses that are far apart, and without sorting a restored
+        // table is the other way round.
+        promise(
+            saved(again).split(separator: "\n").sorted() == text.split(separator: "\n").sorted(),
+            "saved services are the same:\n\(text)\n\(saved(again))")
     }
 
     private static func saved(_ services: VirtualServices) -> String {
         var format = IPVSFormat()
         format.isNumeric = true
-        // The order that ipvsadm sorts by wraps for addresses that are far apart: what is sorted twice may differ.
-        format.isSorted = false
         return IPVSText(
             format, isSave: true, counts: ServiceCounts(),
             resolver: FuzzRules.environment.resolver

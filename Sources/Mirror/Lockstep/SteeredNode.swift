@@ -172,6 +172,13 @@ final class SteeredNode {
         let single = offsets.joined().map {
             SeededRandom(first: spare.next() & ~0xFFFF | UInt64($0))
         }
+        if wanted.transport == .icmp {
+            // Both ends share the identifier: where rules draw it for each, the second draw stays.
+            let second = offsets.joined().lazy.compactMap {
+                self.source(UInt16(truncatingIfNeeded: self.spare.next()), then: $0)
+            }
+            return AnySequence([AnySequence(single), AnySequence(second)].joined())
+        }
         guard offsets.count > 1 else { return AnySequence(single) }
         let pairs = offsets[0].flatMap { first in offsets[1].map { (first, $0) } }
         return AnySequence(
