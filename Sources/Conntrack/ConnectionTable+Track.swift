@@ -77,13 +77,16 @@ extension ConnectionTable {
         }
         let facts = PacketFacts(bytes, view, now)
         let fault = Self.headerFault(bytes, view, facts, verify)
+        var reopens = false
         if let found = lookUp(tuple, template.zone, now: now, dry: dry) {
             if let fault { return invalid(fault, dry) }
             if let tracked = follow(found, facts, dry) { return tracked }
             // Else this SYN begins another connection under the same tuple.
+            reopens = true
         }
         guard tuple.isInvertible else { return invalid(.icmpWithoutQuery, dry) }
-        return open(tuple, template, facts, fault, dry)
+        guard dry else { return open(tuple, template, facts, fault) }
+        return tryOpening(tuple, template.zone, facts, fault, reopens: reopens)
     }
 
     private func invalid(_ reason: InvalidReason, _ dry: Bool) -> Tracked {
@@ -168,9 +171,8 @@ extension ConnectionTable {
 
     private func open(
         _ tuple: Tuple, _ template: TrackingTemplate, _ facts: PacketFacts,
-        _ fault: InvalidReason?, _ dry: Bool
+        _ fault: InvalidReason?
     ) -> Tracked {
-        if dry { return tryOpening(tuple, template.zone, facts, fault) }
         // As in the kernel a slot comes first, so that a full table speaks before a bad packet does.
         guard
             let index = allocate(tuple, template)
@@ -194,10 +196,12 @@ extension ConnectionTable {
         return Tracked(state: .new, connection: handle(index), created: true)
     }
 
+    /// - Parameter reopens: a closed connection makes room for this one.
     private func tryOpening(
-        _ tuple: Tuple, _ zone: Zone, _ facts: PacketFacts, _ fault: InvalidReason?
+        _ tuple: Tuple, _ zone: Zone, _ facts: PacketFacts, _ fault: InvalidReason?, reopens: Bool
     ) -> Tracked {
-        guard count < maximum || victims(near: tuple, zone, now: facts.now) else {
+        let others = reopens ? count &- 1 : count
+        guard others < maximum || victims(near: tuple, zone, now: facts.now) else {
             return Tracked(state: .invalid, drop: .tableFull)
         }
         if let fault { return .invalid(fault) }

@@ -72,6 +72,25 @@ struct TableTests {
         #expect(table.record(old, now: seconds(1))?.status.contains(.dying) == true)
     }
 
+    @Test(
+        "a dry run of a SYN that reopens a connection sees the room that this makes in a full table"
+    )
+    func reopensInFullTable() {
+        let table = ConnectionTable(capacity: 2, seed: 1)
+        let flow = Flow()
+        // Established, so that nobody evicts it.
+        let other = Flow(50_000)
+        for flow in [flow, other] {
+            table.pass(.tcp(flow, .syn, seq: 100), at: seconds(0))
+            table.pass(.tcp(flow.back, [.syn, .ack], seq: 900, ack: 101), at: seconds(0))
+            table.pass(.tcp(flow, .ack, seq: 101, ack: 901), at: seconds(0))
+        }
+        table.pass(.tcp(flow, [.rst, .ack], seq: 101, ack: 901), at: seconds(0))
+        let again = Frame.tcp(flow, .syn, seq: 5000)
+        #expect(table.peek(again, at: seconds(1)).state == .new)
+        #expect(table.track(again, at: seconds(1)).state == .new)
+    }
+
     @Test("nothing overdue is ever found, however late expire is called")
     func overdue() {
         let table = ConnectionTable(capacity: 4, seed: 1)
