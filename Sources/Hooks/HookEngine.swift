@@ -119,7 +119,7 @@ public final class HookEngine {
 
     /// What was stored is walked again. After four billion changes a path could be taken for a new one: not
     /// even one change a second gets there in a century.
-    public func forgetPaths() { snapshot &+= 1 }
+    private func forgetPaths() { snapshot &+= 1 }
 
     /// The same, recording every step.
     public func receive(

@@ -15,6 +15,20 @@ public struct PathMismatch: Sendable {
     public var rulesStored: [RuleID]
 }
 
+extension PathMismatch: CustomStringConvertible {
+    public var description: String {
+        var parts: [String] = []
+        if walked != stored { parts.append("the walk ends in \(walked), the path in \(stored)") }
+        if bytesDiffer { parts.append("the headers differ") }
+        if rulesWalked != rulesStored {
+            parts.append(
+                "\(rulesWalked.count) rules count it walking, \(rulesStored.count) others on the path"
+            )
+        }
+        return parts.joined(separator: "; ")
+    }
+}
+
 extension HookEngine {
     /// `follow`, and the comparison.
     func followAndVerify(

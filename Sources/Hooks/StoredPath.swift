@@ -81,7 +81,7 @@ extension HookEngine {
 
     /// The path that is stored for the packet, if it may take it. Changes nothing.
     func storedWay(_ packet: Packet) -> Way? {
-        guard needsTracking, let tuple = Tuple(packet.view),
+        guard rules.hasPaths, needsTracking, let tuple = Tuple(packet.view),
             let (id, direction) = connections.find(tuple, now: now)
         else { return nil }
         let path = storedPaths[id, direction]

@@ -67,6 +67,8 @@ struct RulePaths {
     private var steps: [CounterIndex] = []
     private var byHash: [UInt64: Int32] = [:]
 
+    var isEmpty: Bool { paths.isEmpty }
+
     /// The number of the path; `nil` where there is no room for another.
     mutating func number(of draft: PathDraft) -> Int32? {
         let hash = draft.hash
@@ -122,6 +124,9 @@ extension CompiledRuleset {
     public func count(policyOf chain: Int, bytes: Int) {
         policiesCounted[chain].count(bytes: bytes)
     }
+
+    /// Some path was kept. Where all rules look further none ever is, and none need be looked for.
+    public var hasPaths: Bool { !paths.isEmpty }
 
     /// The number under which packets on this path are counted; `nil` where it cannot be kept.
     public func number(of path: PathDraft) -> Int32? { paths.number(of: path) }

@@ -1,6 +1,7 @@
 // A packet that replies to what an engine made of an earlier one. A case is written once, but where its
 // packets go, and as whom, is each engine's own affair: a chosen backend, a chosen port.
 
+import Conntrack
 import Wire
 
 extension CasePacket {
@@ -73,7 +74,7 @@ extension [UInt8] {
 
 extension PacketView {
     fileprivate var isICMPError: Bool {
-        transport == .icmp && [3, 4, 5, 11, 12].contains(icmpType)
+        transport == .icmp && ICMPQuery.isError(icmpType)
     }
 }
 

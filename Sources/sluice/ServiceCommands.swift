@@ -59,7 +59,7 @@ private let fileHelp = ArgumentHelp(
     valueName: "file")
 
 /// Sends the request with the manifests behind it.
-private func ask(
+private func send(
     _ request: ServiceRequest, _ files: [(name: String, text: [UInt8])] = [], netns: String?
 ) throws {
     var request = request
@@ -90,7 +90,21 @@ struct ServiceApply: ParsableCommand {
         request.showsDifference = diff
         request.isDryRun = dryRun
         request.prunes = prune
-        try ask(request, try ManifestFiles.read(files), netns: netns)
+        try send(request, try ManifestFiles.read(files), netns: netns)
+    }
+}
+
+/// What `get` and `describe` are about.
+struct ServiceChoice: ParsableArguments {
+    @Argument(help: "A Service; without one all are shown.") var name: String?
+    @Option(name: [.short, .long], help: "Of this namespace only.") var namespace: String?
+    @Option(help: networkNamespaceHelp) var netns: String?
+
+    func ask(_ action: ServiceRequest.Action) throws {
+        var request = ServiceRequest(action)
+        request.name = name
+        request.namespace = namespace
+        try send(request, netns: netns)
     }
 }
 
@@ -98,32 +112,18 @@ struct ServiceGet: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "get", abstract: "List the Services.")
 
-    @Argument(help: "A Service; without one all are listed.") var name: String?
-    @Option(name: [.short, .long], help: "Of this namespace only.") var namespace: String?
-    @Option(help: networkNamespaceHelp) var netns: String?
+    @OptionGroup var choice: ServiceChoice
 
-    func run() throws {
-        var request = ServiceRequest(.get)
-        request.name = name
-        request.namespace = namespace
-        try ask(request, netns: netns)
-    }
+    func run() throws { try choice.ask(.get) }
 }
 
 struct ServiceDescribe: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "describe", abstract: "Show Services in full, each endpoint with its state.")
 
-    @Argument(help: "A Service; without one all are shown.") var name: String?
-    @Option(name: [.short, .long], help: "Of this namespace only.") var namespace: String?
-    @Option(help: networkNamespaceHelp) var netns: String?
+    @OptionGroup var choice: ServiceChoice
 
-    func run() throws {
-        var request = ServiceRequest(.describe)
-        request.name = name
-        request.namespace = namespace
-        try ask(request, netns: netns)
-    }
+    func run() throws { try choice.ask(.describe) }
 }
 
 struct ServiceDelete: ParsableCommand {
@@ -148,7 +148,7 @@ struct ServiceDelete: ParsableCommand {
         default: throw Refusal("expected KIND NAME or -f FILE")
         }
         request.namespace = namespace
-        try ask(request, try ManifestFiles.read(files), netns: netns)
+        try send(request, try ManifestFiles.read(files), netns: netns)
     }
 }
 
@@ -170,7 +170,7 @@ struct ServiceRulesCommand: ParsableCommand {
         guard !files.isEmpty else {
             var request = ServiceRequest(.rules)
             request.settings = options.settings
-            return try ask(request, netns: netns)
+            return try send(request, netns: netns)
         }
         var configuration = ProxyConfiguration.ofThisMachine
         try options.settings.apply(to: &configuration)
@@ -228,7 +228,7 @@ struct ServiceWatch: ParsableCommand {
             request.showsDifference = diff
             request.prunes = true
             do {
-                try ask(request, try ManifestFiles.read([directory]), netns: nil)
+                try send(request, try ManifestFiles.read([directory]), netns: nil)
             } catch let refusal as Refusal {
                 // A person is in the middle of an edit; the rules are as they were.
                 Descriptor.writeAll(Array(refusal.text.utf8), to: STDERR_FILENO)

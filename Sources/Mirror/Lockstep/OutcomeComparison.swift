@@ -2,6 +2,7 @@
 // same connections opened. The order counts among those of one link; between links the kernel has none that could
 // be seen.
 
+import Conntrack
 import Scenario
 import Wire
 
@@ -122,7 +123,7 @@ extension CasePacket {
 extension PacketView {
     /// Whether it quotes the packet that it is about (RFC 792).
     var isICMPError: Bool {
-        transport == .icmp && [3, 4, 5, 11, 12].contains(icmpType)
+        transport == .icmp && ICMPQuery.isError(icmpType)
     }
 
     /// Whether this quoted packet is as a REJECT rule makes resets: no options, no data, no identification

@@ -99,9 +99,10 @@ final class SteeredNode {
     private func agree(
         _ node: OfflineNode, _ kernel: Outcome, _ outcome: Outcome, _ packet: CasePacket
     ) -> Bool {
+        guard OutcomeComparison.agree(kernel, outcome, injected: packet) else { return false }
+        if randomCounters.isEmpty { return true }
         let counters = node.dataplane.engine.rules.ruleCounters
-        return OutcomeComparison.agree(kernel, outcome, injected: packet)
-            && zip(randomCounters, hits).allSatisfy { counters[$0].packets == $1 }
+        return zip(randomCounters, hits).allSatisfy { counters[$0].packets == $1 }
     }
 
     private func injectAndRemember(_ packet: CasePacket) throws -> Outcome {
