@@ -45,12 +45,14 @@ let package = Package(
         .target(name: "CLinux", cSettings: strictC),
         library("Wire", []),
         library("Ruleset", ["Wire"]),
-        library("Conntrack", ["Wire"]),
+        .target(name: "CMemory", cSettings: strictC),
+        library("Conntrack", ["Wire", "CMemory"]),
         library("VirtualServer", ["Wire", "Ruleset", "Conntrack"]),
         library("Routing", ["Wire"]),
         library("Hooks", ["Wire", "Ruleset", "Conntrack", "VirtualServer", "Routing"]),
         library(
-            "Dataplane", ["Wire", "Ruleset", "Conntrack", "VirtualServer", "Routing", "Hooks"]),
+            "Dataplane",
+            ["Wire", "CMemory", "Ruleset", "Conntrack", "VirtualServer", "Routing", "Hooks"]),
         .executableTarget(name: "embedobject", swiftSettings: strict),
         .executableTarget(
             name: "portprobe", dependencies: ["PacketIO", "Dataplane", "Wire"],

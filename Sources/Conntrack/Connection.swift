@@ -1,8 +1,9 @@
 // One entry: both directions, their state, and the links that hold it in the table.
 //
-// The order of the fields is the order of their use. The first 64 bytes are what a look-up and a
-// plain packet touch; TCP's windows follow; timers, lists and counters come last. The whole is
-// trivially copyable, so that `peek` can try a packet on a copy.
+// The order of the fields is the order of their use, in lines of 64 bytes, which `ConnectionStorage` keeps
+// aligned: a look-up and a plain packet of TCP touch the first two; UDP's stream, marks, timers and lists
+// come behind them; counters last. The whole is trivially copyable, so that `peek` can try a packet on a
+// copy.
 
 import Wire
 
@@ -10,7 +11,7 @@ import Wire
 let noEntry = UInt32.max
 
 struct Connection {
-    // Looked up and matched.
+    // Bytes 0–63: looked up and matched.
     var original: Tuple
     var originalZone: UInt16 = 0
     var reply: Tuple
@@ -22,24 +23,25 @@ struct Connection {
     var generation: UInt32
     /// Nanoseconds. A duration until the entry is confirmed, a point in time from then on.
     var expires: UInt64 = 0
-    var mark: UInt32 = 0
+    /// What the table's owner noted about plain packets of each direction (see `NotedFlow`); 0 is nothing.
+    var originalNote: UInt32 = 0
+    var replyNote: UInt32 = 0
+
+    // Bytes 64–127: what most packets move.
     var pendingEvents: EventMask = []
-    /// On the list of entries that may be evicted (unassured, or closing).
-    var isEvictable = false
-    /// `acct` and `timestamp` were on when it began.
-    var isCounted = false
-    var isTimed = false
-    /// It was sent to a server that keeps count, and counts there as active.
-    var isCharged = false
-    var isActive = false
+    var traits: ConnectionTraits = []
     /// The events that are told of it: all, or those of `CT --ctevents`, or none, as the setting `events`
     /// said when it began.
     var reportedEvents = UInt16.max
-
     var tcp = TCPTracking()
+
+    // Bytes 128–191.
     /// UDP: from when on an answered flow is a stream.
     var streamStart: UInt64 = 0
-
+    var start: UInt64 = 0
+    var mark: UInt32 = 0
+    /// `MASQUERADE`'s outgoing interface.
+    var masqueradeInterface = InterfaceIndex.none
     // Timer wheel.
     /// The slot it sits in, or `noEntry`, and the low bits of the tick it sits there for.
     var timerSlot: UInt32 = noEntry
@@ -55,9 +57,8 @@ struct Connection {
     /// The accounts it is charged to, or `noEntry`.
     var server: UInt32 = noEntry
     var client: UInt32 = noEntry
-    /// `MASQUERADE`'s outgoing interface.
-    var masqueradeInterface = InterfaceIndex.none
-    var start: UInt64 = 0
+
+    // Bytes 192–223.
     var originalCounters = FlowCounters()
     var replyCounters = FlowCounters()
 
@@ -74,6 +75,47 @@ struct Connection {
 
     subscript(direction: Direction) -> Tuple {
         direction == .original ? original : reply
+    }
+}
+
+/// What else is known of an entry.
+struct ConnectionTraits: OptionSet {
+    var rawValue: UInt8
+    /// On the list of entries that may be evicted (unassured, or closing).
+    static let evictable = Self(rawValue: 1 << 0)
+    /// `acct` and `timestamp` were on when it began.
+    static let counted = Self(rawValue: 1 << 1)
+    static let timed = Self(rawValue: 1 << 2)
+    /// It was sent to a server that keeps count, and counts there as active.
+    static let charged = Self(rawValue: 1 << 3)
+    static let active = Self(rawValue: 1 << 4)
+}
+
+extension Connection {
+    private subscript(trait: ConnectionTraits) -> Bool {
+        get { traits.contains(trait) }
+        set { if newValue { traits.insert(trait) } else { traits.remove(trait) } }
+    }
+
+    var isEvictable: Bool {
+        get { self[.evictable] }
+        set { self[.evictable] = newValue }
+    }
+    var isCounted: Bool {
+        get { self[.counted] }
+        set { self[.counted] = newValue }
+    }
+    var isTimed: Bool {
+        get { self[.timed] }
+        set { self[.timed] = newValue }
+    }
+    var isCharged: Bool {
+        get { self[.charged] }
+        set { self[.charged] = newValue }
+    }
+    var isActive: Bool {
+        get { self[.active] }
+        set { self[.active] = newValue }
     }
 }
 

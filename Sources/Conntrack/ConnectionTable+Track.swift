@@ -16,21 +16,6 @@ extension ConnectionTable {
         return consider(bytes, view, template, verify, now, dry: false)
     }
 
-    /// `track` for a packet of a connection that the caller has found: one that does not open any.
-    public func track(
-        _ id: ConnectionID, _ direction: Direction, _ bytes: RawSpan, _ view: PacketView,
-        offload: OffloadHeader, now: Timestamp
-    ) -> Tracked {
-        let facts = PacketFacts(bytes, view, now)
-        let verify = settings.checksum && !offload.checksumIsGood
-        if let fault = Self.headerFault(bytes, view, facts, verify) { return invalid(fault, false) }
-        let found = Found(index: id.index, direction: direction)
-        guard let tracked = follow(found, facts, false) else {
-            preconditionFailure("only a SYN reopens a connection")
-        }
-        return tracked
-    }
-
     /// What `track` would say, without changing anything. A connection it would make has no handle.
     public func peek(
         _ bytes: RawSpan, _ view: PacketView, offload: OffloadHeader, verifyChecksum: Bool,
@@ -89,7 +74,7 @@ extension ConnectionTable {
         return tryOpening(tuple, template.zone, facts, fault, reopens: reopens)
     }
 
-    private func invalid(_ reason: InvalidReason, _ dry: Bool) -> Tracked {
+    func invalid(_ reason: InvalidReason, _ dry: Bool) -> Tracked {
         if !dry { statistics.invalid &+= 1 }
         return .invalid(reason)
     }
@@ -98,11 +83,16 @@ extension ConnectionTable {
 
     /// `nil` where the entry was ended because the packet reopens the connection.
     private func follow(_ found: Found, _ facts: PacketFacts, _ dry: Bool) -> Tracked? {
-        let index = found.index
         if dry {
-            var copy = storage[index]
+            var copy = storage[found.index]
             return conclude(found, copy.follow(facts, found.direction, settings), dry: true)
         }
+        return conclude(found, apply(found, facts), dry: false)
+    }
+
+    /// Moves the entry, and what counts it, as the packet says.
+    func apply(_ found: Found, _ facts: PacketFacts) -> PacketVerdict {
+        let index = found.index
         let before = storage[index].expires
         let verdict = storage[index].follow(facts, found.direction, settings)
         if storage[index].expires < before { refile(index) }
@@ -123,10 +113,10 @@ extension ConnectionTable {
         case .invalid: statistics.invalid &+= 1
         case .accepted: break
         }
-        return conclude(found, verdict, dry: false)
+        return verdict
     }
 
-    private func conclude(_ found: Found, _ verdict: PacketVerdict, dry: Bool) -> Tracked? {
+    func conclude(_ found: Found, _ verdict: PacketVerdict, dry: Bool) -> Tracked? {
         switch verdict {
         case .reopen: return nil
         case .invalid(let reason): return .invalid(reason)
@@ -214,7 +204,7 @@ extension ConnectionTable {
 }
 
 extension PacketFacts {
-    fileprivate init(_ bytes: RawSpan, _ view: PacketView, _ now: Timestamp) {
+    init(_ bytes: RawSpan, _ view: PacketView, _ now: Timestamp) {
         self.init(now: now, length: view.totalLength)
         if view.transport == .tcp { segment = TCPSegment(bytes, view) }
     }

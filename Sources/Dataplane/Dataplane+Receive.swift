@@ -44,11 +44,15 @@ extension Dataplane {
         switch PacketView.parse(frame.bytes) {
         case .malformed(let reason): refuse(reason, .interface, metadata)
         case .packet(let view):
-            let packet = Packet(
-                view: view, offload: metadata.offload, inInterface: slot.interface,
-                inName: slot.name, mark: metadata.mark)
+            let packet = packet(view, metadata, slot)
             enter(&frame, Carried(packet, origin: .interface, time: metadata.time))
         }
+    }
+
+    func packet(_ view: PacketView, _ metadata: FrameMetadata, _ slot: PortSlot) -> Packet {
+        Packet(
+            view: view, offload: metadata.offload, inInterface: slot.interface, inName: slot.name,
+            mark: metadata.mark)
     }
 
     /// A frame that the node's own sockets sent.
@@ -79,7 +83,7 @@ extension Dataplane {
 
     /// Reassembles while some rule tracks (NF_IP_PRI_CONNTRACK_DEFRAG), then walks. What the node's
     /// sockets send is cut by the route to the host port; the kernel would cut it behind POSTROUTING.
-    private func enter(_ frame: inout MutableRawSpan, _ carried: Carried) {
+    func enter(_ frame: inout MutableRawSpan, _ carried: Carried) {
         var carried = carried
         if carried.packet.view.isFragment
             && (engine.needsTracking || carried.origin == .host)

@@ -46,6 +46,9 @@ public final class Dataplane {
 
     var ports = PortTable()
     let arena = FrameArena(byteCount: Dataplane.arenaBytes)
+    let batch: FrameBatch
+    /// By the low bits of the path's number.
+    var adjacencies = [Adjacency](repeating: Adjacency(), count: HookEngine.pathCapacity)
     var reassembly: Reassembly
     var neighbourQueue: NeighbourQueue<WaitingPacket>
     var limiter: AnswerLimiter
@@ -67,6 +70,7 @@ public final class Dataplane {
     public init(engine: HookEngine, seed: UInt64, configuration: Configuration = Configuration()) {
         self.engine = engine
         self.configuration = configuration
+        batch = FrameBatch(capacity: configuration.batch)
         var waiting = NeighbourQueue<WaitingPacket>.Limits()
         waiting.timeout = configuration.neighbourTimeout
         neighbourQueue = NeighbourQueue(limits: waiting)
@@ -121,19 +125,6 @@ public final class Dataplane {
         return received
     }
 
-    private func receiveBatch(from index: Int, now: Timestamp) -> Int {
-        let slot = ports.slots[index]
-        return slot.port.receive(limit: configuration.batch, now: now) { frame, metadata in
-            makeRoom()
-            advance(to: metadata.time)
-            if slot.carriesOwnPackets {
-                receiveFromHost(&frame, metadata)
-            } else {
-                receive(&frame, metadata, slot)
-            }
-        }
-    }
-
     /// Fragments, neighbours and connections whose time has come.
     public func expire(now: Timestamp) {
         advance(to: now)
@@ -155,7 +146,7 @@ public final class Dataplane {
         [reassembly.nextDeadline, neighbourQueue.nextDeadline].compactMap { $0 }.min()
     }
 
-    private func advance(to time: Timestamp) {
+    func advance(to time: Timestamp) {
         if now < time { now = time }
     }
 

@@ -3,6 +3,7 @@
 // its other fragments, for a neighbour). Both are allocated once; *full* is an ordinary outcome.
 // The unsafe code of the data plane's storage is here.
 
+import CMemory
 import Wire
 
 /// Bump allocation for one batch. Addresses stay valid until `reset`, so ports may point at them. A class,
@@ -45,6 +46,64 @@ import Wire
         var span = unsafe MutableRawSpan(
             _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: memory[range]))
         return body(&span)
+    }
+}
+
+/// The frames that one port handed over, where they lie until its batch is released.
+@safe final class FrameBatch {
+    private let frames: UnsafeMutablePointer<UnsafeMutableRawBufferPointer>
+    private let metadata: UnsafeMutablePointer<FrameMetadata>
+    /// The chain that each frame's tuple hangs in.
+    private let buckets: UnsafeMutablePointer<Int>
+    private let capacity: Int
+    private(set) var count = 0
+
+    init(capacity: Int) {
+        self.capacity = capacity
+        unsafe frames = .allocate(capacity: capacity)
+        unsafe metadata = .allocate(capacity: capacity)
+        unsafe buckets = .allocate(capacity: capacity)
+    }
+
+    deinit {
+        unsafe buckets.deallocate()
+        unsafe frames.deallocate()
+        unsafe metadata.deallocate()
+    }
+
+    func removeAll() { count = 0 }
+
+    /// - Precondition: the frame's memory is its port's (see `FramePort.receive`), and there is room.
+    func append(_ frame: inout MutableRawSpan, _ metadata: FrameMetadata) {
+        precondition(count < capacity, "a port hands over no more frames than it was asked for")
+        unsafe frame.withUnsafeMutableBytes { bytes in
+            if let start = bytes.baseAddress { unsafe sluice_prefetch(start) }
+            unsafe (frames + count).initialize(to: bytes)
+        }
+        unsafe (self.metadata + count).initialize(to: metadata)
+        count &+= 1
+    }
+
+    @inline(__always)
+    func withFrame<R>(
+        _ index: Int, _ body: (inout MutableRawSpan, FrameMetadata) -> R
+    ) -> R {
+        precondition(index < count, "a frame lies within its batch")
+        var span = unsafe MutableRawSpan(_unsafeBytes: frames[index])
+        return unsafe body(&span, metadata[index])
+    }
+
+    /// Written before it is read, frame by frame.
+    @inline(__always)
+    func setBucket(_ index: Int, _ bucket: Int) {
+        precondition(index < count, "a frame lies within its batch")
+        unsafe buckets[index] = bucket
+    }
+
+    @inline(__always)
+    func bucket(_ index: Int) -> Int {
+        precondition(index < count, "a frame lies within its batch")
+        return unsafe buckets[index]
     }
 }
 

@@ -24,6 +24,8 @@ struct PortTable {
     private(set) var slots: [PortSlot] = []
     private(set) var hostSlot: Int?
     private(set) var loopbackSlot: Int?
+    /// Another one with every change but `needsFlush`.
+    private(set) var version: UInt32 = 0
 
     mutating func add(_ port: any FramePort, isHost: Bool, routes: RoutingSnapshot) {
         remove(port.interface)
@@ -52,6 +54,7 @@ struct PortTable {
     }
 
     private mutating func findSpecialSlots() {
+        version &+= 1
         hostSlot = slots.firstIndex { $0.isHost }
         loopbackSlot = slots.firstIndex { $0.isLoopback }
     }
@@ -71,6 +74,12 @@ struct PortTable {
     mutating func enqueue(_ slot: Int, _ frame: RawSpan, _ metadata: TransmitMetadata) {
         slots[slot].needsFlush = true
         slots[slot].port.enqueue(frame, metadata)
+    }
+
+    /// The port, to be sent through until `flush`.
+    mutating func use(_ slot: Int) -> any FramePort {
+        slots[slot].needsFlush = true
+        return slots[slot].port
     }
 
     mutating func flush() {

@@ -26,9 +26,13 @@ import Wire
 /// Not thread-safe: it belongs to one worker. Rules and routes are swapped between batches.
 public final class HookEngine {
     public var rules: CompiledRuleset {
+        willSet {
+            forgetPaths(countedBy: rules)
+            rules.onReading = nil
+        }
         didSet {
             state.follow(rules.stateful, now: now)
-            forgetPaths()
+            watchRules()
         }
     }
     public let connections: ConnectionTable
@@ -36,19 +40,18 @@ public final class HookEngine {
     public let director: Director
     /// What the director says of itself, kept where every packet reads it.
     private(set) var hasServices = false
-    public var routes: RoutingSnapshot { didSet { forgetPaths() } }
+    public var routes: RoutingSnapshot { didSet { forgetPaths(countedBy: rules) } }
     /// Off, every packet walks.
     public var storesPaths = true
     /// Packets that took a stored path.
-    public internal(set) var storedPathUses: UInt64 = 0
+    public var storedPathUses: UInt64 { settledPathUses &+ storedPaths.pending }
+    var settledPathUses: UInt64 = 0
     /// Each packet on a stored path also walks, without effect, and both are compared.
     public var verifiesPaths = false
     public internal(set) var verifiedPaths: UInt64 = 0
     public internal(set) var pathMismatches: UInt64 = 0
     public var onPathMismatch: ((PathMismatch) -> Void)?
-    let storedPaths: StoredPaths
-    /// Numbers the rules and routes that stored paths come from.
-    private(set) var snapshot: UInt32 = 1
+    let storedPaths = StoredPaths()
     /// The path of the packet in hand.
     var draft = PathDraft()
     /// What `statistic --mode random` draws from.
@@ -76,20 +79,32 @@ public final class HookEngine {
         rules: CompiledRuleset, connections: ConnectionTable, routes: RoutingSnapshot, seed: UInt64
     ) {
         self.rules = rules
+        rulesTrack = rules.needsTracking
+        rulesTranslate = rules.hasNAT
         self.connections = connections
         director = Director(connections)
         self.routes = routes
         random = SeededRandom(seed: seed)
         state = MatchState(connections, secret: seed)
-        storedPaths = StoredPaths(capacity: connections.capacity)
         state.follow(rules.stateful, now: now)
         director.onActivity = { [unowned self] in hasServices = $0 }
+        watchRules()
+    }
+
+    /// Who reads the rules' counters reads those of stored paths, too.
+    private func watchRules() {
+        rules.onReading = { [weak self] in self?.settlePaths(to: $0) }
+        rulesTrack = rules.needsTracking
+        rulesTranslate = rules.hasNAT
     }
 
     /// Whether some rule or a virtual service needs connections tracked.
-    public var needsTracking: Bool { rules.needsTracking || hasServices }
+    public var needsTracking: Bool { rulesTrack || hasServices }
     /// Whether some rule or a virtual service translates.
-    var hasNAT: Bool { rules.hasNAT || hasServices }
+    var hasNAT: Bool { rulesTranslate || hasServices }
+    // What the rules say of themselves, kept where every packet reads it.
+    private var rulesTrack: Bool
+    private var rulesTranslate: Bool
 
     /// A packet that came in on `packet.inInterface`.
     ///
@@ -99,15 +114,15 @@ public final class HookEngine {
         _ bytes: inout MutableRawSpan, _ packet: inout Packet, now: Timestamp
     ) -> Disposition {
         self.now = now
-        var observer = Silent()
-        guard storesPaths, Self.isPlain(packet) else {
-            return receive(&bytes, &packet, &observer)
-        }
         if let way = storedWay(packet) {
             let end =
                 verifiesPaths
-                ? followAndVerify(way, &bytes, &packet) : follow(way, &bytes, &packet)
+                ? takeAndVerify(way, &bytes, &packet) : take(way, &bytes, &packet)
             if let end { return end }
+        }
+        var observer = Silent()
+        guard storesPaths, Self.isPlain(packet) else {
+            return receive(&bytes, &packet, &observer)
         }
         let arrival = Arrival(packet)
         draft.removeAll()
@@ -117,9 +132,35 @@ public final class HookEngine {
         return disposition
     }
 
-    /// What was stored is walked again. After four billion changes a path could be taken for a new one: not
-    /// even one change a second gets there in a century.
-    private func forgetPaths() { snapshot &+= 1 }
+    /// A plain packet's way without its metadata: the path that it took; `nil` where it must walk, for which
+    /// `foreseen` says what tracking found, if it was asked.
+    public func express(
+        _ bytes: inout MutableRawSpan, _ view: inout PacketView, bucket: Int,
+        offload: OffloadHeader, ingress: InterfaceIndex, mark: UInt32, now: Timestamp,
+        foreseen: inout Tracked?
+    ) -> PathID? {
+        self.now = now
+        guard Self.isPlain(view), let tuple = Tuple(view),
+            let way = storedWay(
+                view, tuple, bucket: bucket, offload: offload, ingress: ingress, mark: mark)
+        else { return nil }
+        foreseen = follow(way, &bytes, &view, offload)
+        return foreseen == nil ? way.path : nil
+    }
+
+    /// As many paths may be stored; a power of two.
+    public static var pathCapacity: Int { StoredPaths.capacity }
+
+    /// Whether some packet may take a stored path.
+    public var hasPaths: Bool { storesPaths && !storedPaths.isEmpty }
+
+    private func storedWay(_ packet: Packet) -> Way? {
+        guard hasPaths, !packet.mustWalk, Self.isPlain(packet), let tuple = Tuple(packet.view)
+        else { return nil }
+        return storedWay(
+            packet.view, tuple, bucket: connections.bucket(of: tuple), offload: packet.offload,
+            ingress: packet.inInterface, mark: packet.mark)
+    }
 
     /// The same, recording every step.
     public func receive(

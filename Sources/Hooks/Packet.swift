@@ -35,6 +35,8 @@ public struct Packet: Sendable {
     var isTraced = false
     /// What tracking said of it before it had to walk; tracking is not asked again.
     var foreseen: Tracked?
+    /// No path is stored for it, or none that it may take.
+    var mustWalk = false
     /// So far, all plain packets that follow will take the same path (`HookEngine.draft`).
     var keepsPath = false
     /// In a dry run, what rules made of the connection's mark.
@@ -71,6 +73,14 @@ public struct Packet: Sendable {
         tracked = Tracked(state: .invalid)
         largestFragment = 0
         answers = nil
+    }
+}
+
+extension Packet {
+    /// `HookEngine.express` did not take it; `foreseen` is what that said.
+    public mutating func hasNoPath(_ foreseen: Tracked?) {
+        mustWalk = true
+        self.foreseen = foreseen
     }
 }
 

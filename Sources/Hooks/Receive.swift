@@ -161,14 +161,21 @@ extension Packet {
     /// Whether it is larger than `mtu`: a super-frame by its segments, a reassembled datagram by its
     /// largest fragment (`ip_exceeds_mtu`).
     public func exceeds(mtu: Int) -> Bool {
-        if offload.isSuperFrame {
-            return view.headerLength + view.segmentHeaderLength + Int(offload.segmentSize) > mtu
-        }
-        return (largestFragment > 0 ? max(largestFragment, 0) : view.totalLength) > mtu
+        if largestFragment > 0, !offload.isSuperFrame { return largestFragment > mtu }
+        return view.exceeds(mtu: mtu, offload)
     }
 }
 
 extension PacketView {
+    /// The same for one that came whole.
+    @inline(__always)
+    func exceeds(mtu: Int, _ offload: OffloadHeader) -> Bool {
+        if offload.isSuperFrame {
+            return headerLength + segmentHeaderLength + Int(offload.segmentSize) > mtu
+        }
+        return totalLength > mtu
+    }
+
     /// The transport header that each segment of a super-frame repeats.
     var segmentHeaderLength: Int { transport == .tcp ? tcpHeaderLength : 8 }
 

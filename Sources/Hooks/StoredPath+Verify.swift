@@ -30,8 +30,8 @@ extension PathMismatch: CustomStringConvertible {
 }
 
 extension HookEngine {
-    /// `follow`, and the comparison.
-    func followAndVerify(
+    /// `take`, and the comparison.
+    func takeAndVerify(
         _ way: Way, _ bytes: inout MutableRawSpan, _ packet: inout Packet
     ) -> Disposition? {
         var copy = unsafe bytes.withUnsafeBytes { unsafe [UInt8]($0) }
@@ -39,7 +39,7 @@ extension HookEngine {
         let (walked, trace) = copy.withMutableRawSpan {
             explain(&$0, &other, ofNode: false, now: now)
         }
-        guard let stored = follow(way, &bytes, &packet) else { return nil }
+        guard let stored = take(way, &bytes, &packet) else { return nil }
         // Nothing that is stored changes what stands behind the headers.
         let headers = min(packet.view.end, packet.view.transportOffset + 60)
         let same = copy.withRawSpan { walked in
@@ -49,7 +49,7 @@ extension HookEngine {
             guard case .rule(let rule, .hit, _) = event.kind else { return nil }
             return rule.id
         }
-        let rulesStored = rules.rules(onPath: way.path.number)
+        let rulesStored = rules.rules(onPath: storedPaths[way.path].number)
         verifiedPaths &+= 1
         if walked != stored || !same || rulesWalked != rulesStored {
             pathMismatches &+= 1

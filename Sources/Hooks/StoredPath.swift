@@ -11,46 +11,15 @@ import Routing
 import Ruleset
 import Wire
 
-/// Where plain packets of one direction of a connection go.
-struct StoredPath: BitwiseCopyable {
-    /// The rules and routes that it comes from; 0 is none.
-    var snapshot: UInt32 = 0
-    /// That of the connection's slot.
-    var generation: UInt32 = 0
-    // As the packet arrived.
-    var ingress = InterfaceIndex.none
-    var mark: UInt32 = 0
-    var typeOfService: UInt8 = 0
-    /// Whether virtual services had a say.
-    var isDirected = false
-    // As it left.
-    var lastMark: UInt32 = 0
-    var egress = InterfaceIndex.none
-    var nextHop = IPv4Address.any
-    var mtu: Int32 = 0
-    /// In the rules' paths.
-    var number: Int32 = 0
-}
-
-/// The stored paths of a connection table's slots, two for each.
-struct StoredPaths: ~Copyable {
-    private let paths: Slab<StoredPath>
-
-    init(capacity: Int) { paths = Slab(count: 2 * capacity, repeating: StoredPath()) }
-
-    subscript(connection: ConnectionID, direction: Direction) -> StoredPath {
-        get { paths[Int(connection.index) &* 2 &+ Int(direction.rawValue)] }
-        nonmutating set { paths[Int(connection.index) &* 2 &+ Int(direction.rawValue)] = newValue }
-    }
-}
-
 extension HookEngine {
     /// What a packet was like when it arrived.
     struct Arrival {
+        var ingress: InterfaceIndex
         var mark: UInt32
         var typeOfService: UInt8
 
         init(_ packet: Packet) {
+            ingress = packet.inInterface
             mark = packet.mark
             typeOfService = packet.view.typeOfService
         }
@@ -59,75 +28,77 @@ extension HookEngine {
     private static let judgedFlags: TCPFlags = [.syn, .ack, .fin, .rst, .urg]
 
     /// One that neither opens nor ends anything, and is whole (RFC 9293, 3.1).
-    static func isPlain(_ packet: Packet) -> Bool {
-        let view = packet.view
-        guard !view.hasOptions, !view.isFragment, packet.largestFragment == 0,
-            packet.inInterface != .none, packet.answers == nil
-        else { return false }
+    @inline(__always)
+    static func isPlain(_ view: PacketView) -> Bool {
+        guard !view.hasOptions, !view.isFragment else { return false }
         switch view.transport {
         case .udp: return true
-        case .tcp:
-            return view.tcpFlags.intersection(judgedFlags) == .ack
+        case .tcp: return view.tcpFlags.rawValue & judgedFlags.rawValue == TCPFlags.ack.rawValue
         default: return false
         }
     }
 
+    /// A plain packet that came in, and was not put together from fragments.
+    static func isPlain(_ packet: Packet) -> Bool {
+        packet.largestFragment == 0 && packet.inInterface != .none && packet.answers == nil
+            && isPlain(packet.view)
+    }
+
     /// A connection's direction with the path that is stored for it.
     struct Way {
-        var connection: ConnectionID
-        var direction: Direction
-        var path: StoredPath
+        var flow: NotedFlow
+        var path: PathID
     }
 
-    /// The path that is stored for the packet, if it may take it. Changes nothing.
-    func storedWay(_ packet: Packet) -> Way? {
-        guard rules.hasPaths, needsTracking, let tuple = Tuple(packet.view),
-            let (id, direction) = connections.find(tuple, now: now)
+    /// The path that is stored for a plain packet, if it may take it. Changes nothing.
+    /// - Parameter bucket: that of its tuple (`ConnectionTable.bucket`).
+    func storedWay(
+        _ view: PacketView, _ tuple: Tuple, bucket: Int, offload: OffloadHeader,
+        ingress: InterfaceIndex, mark: UInt32
+    ) -> Way? {
+        guard let flow = connections.notedFlow(tuple, bucket: bucket, now: now) else { return nil }
+        let id = PathID(rawValue: flow.note)
+        guard storedPaths.contains(id) else { return nil }
+        let path = storedPaths[id]
+        guard path.ingress == ingress, path.mark == mark,
+            path.typeOfService == view.typeOfService, view.timeToLive > 1,
+            path.isDirected == hasServices, !view.exceeds(mtu: Int(path.mtu), offload)
         else { return nil }
-        let path = storedPaths[id, direction]
-        guard path.snapshot == snapshot, path.generation == id.generation,
-            path.ingress == packet.inInterface, path.mark == packet.mark,
-            path.typeOfService == packet.view.typeOfService, packet.view.timeToLive > 1,
-            path.isDirected == hasServices,
-            !(path.isDirected && direction == .original && connections.hasLostServer(id)),
-            !(packet.view.dontFragment && packet.exceeds(mtu: Int(path.mtu)))
-        else { return nil }
-        return Way(connection: id, direction: direction, path: path)
+        if hasServices, flow.direction == .original, connections.hasLostServer(flow) { return nil }
+        return Way(flow: flow, path: id)
     }
 
-    /// Tracks the packet and sends it along; `nil` where tracking finds it not to be what it seemed, and it must
-    /// walk after all (`Packet.foreseen`).
+    /// Tracks the packet and sends it along; where tracking finds it not to be what it seemed, that is returned,
+    /// and it must walk after all (`Packet.foreseen`).
     func follow(
-        _ way: Way, _ bytes: inout MutableRawSpan, _ packet: inout Packet
-    ) -> Disposition? {
-        let path = way.path
-        let tracked = connections.track(
-            way.connection, way.direction, bytes.bytes, packet.view, offload: packet.offload,
-            now: now)
-        guard tracked.state == .established, tracked.connection == way.connection else {
-            packet.foreseen = tracked
-            return nil
-        }
-        packet.tracked = tracked
-        if hasNAT { translate(.destination, &bytes, &packet) }
-        bytes.decrementTimeToLive(in: &packet.view)
-        if hasNAT { translate(.source, &bytes, &packet) }
-        _ = connections.confirm(&packet.tracked, now: now)
+        _ way: Way, _ bytes: inout MutableRawSpan, _ view: inout PacketView,
+        _ offload: OffloadHeader
+    ) -> Tracked? {
+        let tracked = connections.forward(
+            way.flow, &bytes, &view, offload: offload, translates: hasNAT, now: now)
+        if tracked == nil { storedPaths.count(way.path, bytes: view.totalLength) }
+        return tracked
+    }
+
+    /// Where a path leads; good until rules or routes change.
+    public func egress(_ id: PathID) -> Egress {
+        let path = storedPaths[id]
+        return Egress(interface: path.egress, nextHop: path.nextHop, mtu: Int(path.mtu))
+    }
+
+    /// `follow` for a packet whose metadata somebody needs.
+    func take(_ way: Way, _ bytes: inout MutableRawSpan, _ packet: inout Packet) -> Disposition? {
+        packet.foreseen = follow(way, &bytes, &packet.view, packet.offload)
+        guard packet.foreseen == nil else { return nil }
+        packet.tracked = Tracked(
+            state: .established, connection: connections.connection(way.flow),
+            direction: way.flow.direction)
+        let path = storedPaths[way.path]
         packet.mark = path.lastMark
         packet.outInterface = path.egress
         packet.nextHop = path.nextHop
         packet.routeMTU = Int(path.mtu)
-        rules.count(path: path.number, bytes: packet.view.totalLength)
-        storedPathUses &+= 1
-        return .forward(
-            Egress(interface: path.egress, nextHop: path.nextHop, mtu: Int(path.mtu)))
-    }
-
-    private func translate(
-        _ end: PacketEnd, _ bytes: inout MutableRawSpan, _ packet: inout Packet
-    ) {
-        _ = connections.translate(
-            &bytes, &packet.view, packet.tracked, end: end, offload: packet.offload)
+        return .forward(egress(way.path))
     }
 
     /// Keeps the path that a packet took, if all that follow take it, too. Not on one link: each of those may
@@ -136,13 +107,28 @@ extension HookEngine {
         guard packet.keepsPath, case .forward(let egress) = disposition,
             packet.tracked.state == .established, let id = packet.tracked.connection,
             egress.interface != packet.inInterface, connections.zone(id) == .none,
-            let number = rules.number(of: draft)
+            let number = rules.number(of: draft),
+            let path = storedPaths.insert(
+                StoredPath(
+                    ingress: arrival.ingress, mark: arrival.mark,
+                    typeOfService: arrival.typeOfService, isDirected: hasServices,
+                    lastMark: packet.mark, egress: egress.interface, nextHop: egress.nextHop,
+                    mtu: Int32(truncatingIfNeeded: egress.mtu), number: number))
         else { return }
-        storedPaths[id, packet.tracked.direction] = StoredPath(
-            snapshot: snapshot, generation: id.generation, ingress: packet.inInterface,
-            mark: arrival.mark, typeOfService: arrival.typeOfService, isDirected: hasServices,
-            lastMark: packet.mark,
-            egress: egress.interface, nextHop: egress.nextHop,
-            mtu: Int32(truncatingIfNeeded: egress.mtu), number: number)
+        connections.note(path.rawValue, for: id, packet.tracked.direction)
+    }
+
+    /// What was stored is walked again.
+    func forgetPaths(countedBy rules: CompiledRuleset) {
+        settlePaths(to: rules)
+        storedPaths.removeAll()
+    }
+
+    /// Adds what packets on stored paths counted to the counters of the rules.
+    func settlePaths(to rules: CompiledRuleset) {
+        storedPaths.settle { number, counters in
+            rules.count(path: number, counters)
+            settledPathUses &+= counters.packets
+        }
     }
 }

@@ -63,6 +63,8 @@ public struct NeighbourTable: ~Copyable {
     private let mask: Int
     public let capacity: Int
     public private(set) var count = 0
+    /// Another one with every change.
+    public private(set) var version: UInt32 = 0
     /// Updates refused because the table was full.
     public private(set) var refused = 0
 
@@ -92,6 +94,7 @@ public struct NeighbourTable: ~Copyable {
     @discardableResult
     public mutating func apply(_ update: NeighbourUpdate) -> Bool {
         precondition(update.interface != .none, "a neighbour is on an interface")
+        version &+= 1
         let slot = position(update.interface, update.address)
         let isNew = slots[slot].interface == .none
         if update.isRemoved {
@@ -114,12 +117,14 @@ public struct NeighbourTable: ~Copyable {
 
     /// Forgets every neighbour of an interface that is gone.
     public mutating func removeAll(on interface: InterfaceIndex) {
+        version &+= 1
         let gone = slots.filter { $0.interface == interface && interface != .none }
         for entry in gone { remove(position(entry.interface, entry.address)) }
     }
 
     /// Before a full resynchronisation.
     public mutating func removeAll() {
+        version &+= 1
         for index in slots.indices { slots[index] = .free }
         count = 0
     }

@@ -35,6 +35,8 @@ public final class CompiledRuleset {
     var rulesCounted: [Counters]
     var policiesCounted: [Counters]
     var paths = RulePaths()
+    /// Called before counters are read: whoever lets packets take paths adds what they counted.
+    public var onReading: ((CompiledRuleset) -> Void)?
     public var nthCounters: [UInt32]
     /// Some rule needs connection tracking; without one nothing is tracked or reassembled.
     public let needsTracking: Bool

@@ -1,7 +1,7 @@
 // Paths: the rules and policies that plain packets of a connection's direction count on, one after the other,
 // from hook to hook. Where no rule on the way looked further than at what is the same for all of them,
-// the next one takes the same path; then one counter stands for all of them, and those of the rules are made up
-// for when somebody reads them.
+// the next one takes the same path; who lets it counts for all of them, and the counters of the rules are made up
+// for when somebody reads them (`onReading`).
 //
 // The same for all plain packets of a direction are the tuple, the state ESTABLISHED, the interface, the arriving
 // mark, TOS, and that neither SYN, FIN, RST nor URG is set while ACK is.
@@ -57,17 +57,11 @@ extension CounterIndex {
 
 /// The paths of one ruleset, each once.
 struct RulePaths {
-    private struct Path {
-        var steps: Range<Int32>
-        var counters = Counters()
-    }
     /// Beyond that many, packets are walked: rules that split traffic so finely have no use for paths.
     private static let limit = 1 << 16
-    private var paths: [Path] = []
+    private var paths: [Range<Int32>] = []
     private var steps: [CounterIndex] = []
     private var byHash: [UInt64: Int32] = [:]
-
-    var isEmpty: Bool { paths.isEmpty }
 
     /// The number of the path; `nil` where there is no room for another.
     mutating func number(of draft: PathDraft) -> Int32? {
@@ -76,31 +70,19 @@ struct RulePaths {
         guard paths.count < Self.limit else { return nil }
         let first = Int32(steps.count)
         for index in 0..<draft.count { steps.append(draft.steps[index]) }
-        paths.append(Path(steps: first..<Int32(steps.count)))
+        paths.append(first..<Int32(steps.count))
         byHash[hash] = Int32(paths.count - 1)
         return Int32(paths.count - 1)
     }
 
     private func isSame(_ number: Int32, _ draft: PathDraft) -> Bool {
-        let range = paths[Int(number)].steps
+        let range = paths[Int(number)]
         return range.count == draft.count
             && (0..<draft.count).allSatisfy { steps[Int(range.lowerBound) + $0] == draft.steps[$0] }
     }
 
-    mutating func count(_ number: Int32, bytes: Int) {
-        paths[Int(number)].counters.count(bytes: bytes)
-    }
-
-    /// Hands out what was counted, step by step, and begins again at 0.
-    mutating func settle(_ body: (CounterIndex, Counters) -> Void) {
-        for index in paths.indices where paths[index].counters.packets > 0 {
-            for step in paths[index].steps { body(steps[Int(step)], paths[index].counters) }
-            paths[index].counters = Counters()
-        }
-    }
-
     func steps(of number: Int32) -> [CounterIndex] {
-        paths[Int(number)].steps.map { steps[Int($0)] }
+        paths[Int(number)].map { steps[Int($0)] }
     }
 }
 
@@ -125,22 +107,12 @@ extension CompiledRuleset {
         policiesCounted[chain].count(bytes: bytes)
     }
 
-    /// Some path was kept. Where all rules look further none ever is, and none need be looked for.
-    public var hasPaths: Bool { !paths.isEmpty }
-
     /// The number under which packets on this path are counted; `nil` where it cannot be kept.
     public func number(of path: PathDraft) -> Int32? { paths.number(of: path) }
 
-    public func count(path: Int32, bytes: Int) { paths.count(path, bytes: bytes) }
-
-    /// The rules that count packets on a path, in their order.
-    public func rules(onPath number: Int32) -> [RuleID] {
-        paths.steps(of: number).compactMap(\.rule).map { identities[$0] }
-    }
-
-    /// Adds what paths counted to the counters of their rules.
-    func settle() {
-        paths.settle { step, counted in
+    /// Adds what packets on a path counted to the counters of its rules.
+    public func count(path: Int32, _ counted: Counters) {
+        for step in paths.steps(of: path) {
             if let rule = step.rule {
                 rulesCounted[rule].add(counted)
             } else {
@@ -148,6 +120,14 @@ extension CompiledRuleset {
             }
         }
     }
+
+    /// The rules that count packets on a path, in their order.
+    public func rules(onPath number: Int32) -> [RuleID] {
+        paths.steps(of: number).compactMap(\.rule).map { identities[$0] }
+    }
+
+    /// Lets whoever keeps count elsewhere add what is missing.
+    func settle() { onReading?(self) }
 }
 
 extension Counters {

@@ -3,6 +3,7 @@
 
 import Dataplane
 import Hooks
+import PacketIO
 import Wire
 
 /// What the packet path told while a step was under way.
@@ -18,12 +19,18 @@ final class CasePort: FramePort {
     let name: String
     let descriptor: Int32 = -1
     let condition = PortCondition.up
-    private(set) var statistics = PortStatistics()
+    var statistics: PortStatistics {
+        var statistics = sent
+        statistics.receivedFrames = wire.statistics.receivedFrames
+        statistics.receivedBytes = wire.statistics.receivedBytes
+        return statistics
+    }
 
+    private var sent = PortStatistics()
     private let journal: Journal
     /// Makes an emission of a frame and the interface on which it is to appear.
     private let emission: (RawSpan, TransmitMetadata) -> Emission
-    private var waiting: (bytes: [UInt8], mark: UInt32, userID: UInt32?, groupID: UInt32?)?
+    private let wire: MemoryPort
 
     init(
         interface: InterfaceIndex, name: String, journal: Journal,
@@ -31,43 +38,32 @@ final class CasePort: FramePort {
     ) {
         self.interface = interface
         self.name = name
+        wire = MemoryPort(interface: interface, name: name)
         self.journal = journal
         self.emission = emission
     }
 
-    /// - Precondition: the frame before was received.
     func inject(
         _ bytes: [UInt8], mark: UInt32 = 0, userID: UInt32? = nil, groupID: UInt32? = nil
     ) {
-        precondition(waiting == nil, "a case's packets come one by one")
-        waiting = (bytes, mark, userID, groupID)
+        wire.inject(bytes, mark: mark, userID: userID, groupID: groupID)
     }
 
     func receive(
         limit: Int, now: Timestamp, _ body: (inout MutableRawSpan, FrameMetadata) -> Void
     ) -> Int {
-        guard limit > 0, let (injected, mark, userID, groupID) = waiting else { return 0 }
-        waiting = nil
-        var bytes = injected
-        statistics.receivedFrames += 1
-        statistics.receivedBytes += UInt64(bytes.count)
-        let metadata = FrameMetadata(
-            ingress: interface, mark: mark, userID: userID, groupID: groupID, time: now,
-            wireLength: bytes.count)
-        // Every port of a case copies what it is told to send: nothing outlives this call.
-        bytes.withMutableRawSpan { body(&$0, metadata) }
-        return 1
+        wire.receive(limit: limit, now: now, body)
     }
 
     func enqueue(_ frame: RawSpan, _ metadata: TransmitMetadata) {
-        statistics.sentFrames += 1
-        statistics.sentBytes += UInt64(frame.byteCount)
+        sent.sentFrames += 1
+        sent.sentBytes += UInt64(frame.byteCount)
         journal.emissions.append((emission(frame, metadata), metadata.time))
     }
 
     func flush() {}
 
-    func releaseBatch() {}
+    func releaseBatch() { wire.releaseBatch() }
 }
 
 extension [UInt8] {

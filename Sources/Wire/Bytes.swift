@@ -14,6 +14,11 @@ extension RawSpan {
     public func u32(_ offset: Int) -> UInt32 {
         unsafe UInt32(bigEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
     }
+    /// Eight bytes in the machine's own order.
+    @inlinable
+    func native64(_ offset: Int) -> UInt64 {
+        unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
+    }
     @inlinable
     public func mac(_ offset: Int) -> MACAddress {
         MACAddress(rawValue: UInt64(u16(offset)) << 32 | UInt64(u32(offset + 2)))

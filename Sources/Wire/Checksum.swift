@@ -17,8 +17,16 @@ public struct InternetChecksum: Sendable {
     @inlinable
     public mutating func add(_ bytes: RawSpan, _ range: Range<Int>) {
         var offset = range.lowerBound
-        // Four-byte strides: a 64 KB frame adds at most 2^14 × 2^32, far from overflow.
-        while offset &+ 4 <= range.upperBound {
+        // The sum does not depend on the order of bytes but for that of its own two (RFC 1071, 2 B). A 64 KB
+        // frame adds at most 2^13 × 2^33, far from overflow.
+        var native: UInt64 = 0
+        while offset &+ 8 <= range.upperBound {
+            let word = bytes.native64(offset)
+            native &+= (word & 0xFFFF_FFFF) &+ (word >> 32)
+            offset &+= 8
+        }
+        sum &+= UInt64(UInt16(bigEndian: Self.fold(native)))
+        if offset &+ 4 <= range.upperBound {
             sum &+= UInt64(bytes.u32(offset))
             offset &+= 4
         }
@@ -41,46 +49,51 @@ public struct InternetChecksum: Sendable {
     }
 
     /// The folded, *uncomplemented* sum: what a partial checksum field holds.
-    @inlinable public var folded: UInt16 {
-        var value = sum
-        while value >> 16 != 0 { value = (value & 0xFFFF) &+ (value >> 16) }
-        return UInt16(truncatingIfNeeded: value)
-    }
+    @inlinable public var folded: UInt16 { Self.fold(sum) }
     /// The folded, complemented sum: what a checksum field holds.
     @inlinable public var complemented: UInt16 { ~folded }
+
+    /// From 64 bits to 16, every carry added again.
+    @inlinable static func fold(_ sum: UInt64) -> UInt16 {
+        var value = (sum & 0xFFFF_FFFF) &+ (sum >> 32)
+        value = (value & 0xFFFF) &+ (value >> 16)
+        value = (value & 0xFFFF) &+ (value >> 16)
+        value = (value & 0xFFFF) &+ (value >> 16)
+        return UInt16(truncatingIfNeeded: value)
+    }
 }
 
 /// The change that replacing some 16-bit words makes to a checksum: Σ(~old + new).
 /// Computed once per connection and applied to every packet (RFC 1624, eqn. 3: HC' = ~(~HC + ~m + m')).
+///
+/// A sum of 32-bit words is as good as one of their halves, since 2^16 is 1 here; it is folded when it is
+/// applied.
 @frozen
-public struct ChecksumDelta: Hashable, Sendable {
-    @usableFromInline var sum: UInt32
+public struct ChecksumDelta: Sendable {
+    @usableFromInline var sum: UInt64
 
     @inlinable public init() { sum = 0 }
 
+    /// Whether applying it changes nothing.
+    @inlinable public var isEmpty: Bool { sum == 0 }
+
     @inlinable
     public mutating func replace(_ old: UInt16, by new: UInt16) {
-        sum = Self.fold(sum &+ UInt32(~old) &+ UInt32(new))
+        sum &+= UInt64(~old) &+ UInt64(new)
     }
     @inlinable
     public mutating func replace(_ old: UInt32, by new: UInt32) {
-        replace(UInt16(truncatingIfNeeded: old >> 16), by: UInt16(truncatingIfNeeded: new >> 16))
-        replace(UInt16(truncatingIfNeeded: old), by: UInt16(truncatingIfNeeded: new))
+        sum &+= UInt64(~old) &+ UInt64(new)
     }
+    @inlinable public mutating func add(_ other: ChecksumDelta) { sum &+= other.sum }
 
     /// The new value of a complete (complemented) checksum field.
     @inlinable
-    public func applied(to checksum: UInt16) -> UInt16 {
-        ~UInt16(truncatingIfNeeded: Self.fold(UInt32(~checksum) &+ sum))
-    }
+    public func applied(to checksum: UInt16) -> UInt16 { ~fold(UInt64(~checksum)) }
     /// The new value of a partial (uncomplemented) checksum field.
     @inlinable
-    public func applied(toPartial checksum: UInt16) -> UInt16 {
-        UInt16(truncatingIfNeeded: Self.fold(UInt32(checksum) &+ sum))
-    }
+    public func applied(toPartial checksum: UInt16) -> UInt16 { fold(UInt64(checksum)) }
 
-    @inlinable static func fold(_ value: UInt32) -> UInt32 {
-        let once = (value & 0xFFFF) &+ (value >> 16)
-        return (once & 0xFFFF) &+ (once >> 16)
-    }
+    @inlinable
+    func fold(_ field: UInt64) -> UInt16 { InternetChecksum.fold(sum &+ field) }
 }

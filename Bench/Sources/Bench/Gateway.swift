@@ -60,8 +60,9 @@ func parsed(_ bytes: [UInt8]) -> PacketView {
     return view
 }
 
-/// Ten rules: six that miss, two on the connection's state, and the two that translate.
-private func tenRules() -> Ruleset {
+/// Ten rules and one more for each service after the first: six that miss, two on the connection's state, and
+/// those that translate.
+private func rules(services: UInt16) -> Ruleset {
     var ruleset = Ruleset()
     var filter = Table(name: .filter)
     var nat = Table(name: .nat)
@@ -83,9 +84,11 @@ private func tenRules() -> Ruleset {
             id: ruleset.makeRuleID(), matches: [.state(Invertible(states))], target: .accept)
         add(rule, "FORWARD", &filter)
     }
-    let destination = NATTarget(
-        addresses: AddressRange(server, server), ports: PortRange(Port(8080)))
-    add(tcp(80, .dnat(destination)), "PREROUTING", &nat)
+    for service in 0..<services {
+        let destination = NATTarget(
+            addresses: AddressRange(server, server), ports: PortRange(Port(8080 + service)))
+        add(tcp(80 + service, .dnat(destination)), "PREROUTING", &nat)
+    }
     add(Rule(id: ruleset.makeRuleID(), target: .masquerade(PortMapping())), "POSTROUTING", &nat)
     ruleset.tables = [filter, nat]
     return ruleset
@@ -114,29 +117,35 @@ struct Gateway {
     var frames: [[UInt8]] = []
 
     init(connections count: Int) {
-        let table = ConnectionTable(capacity: 2 * count, seed: 1)
-        guard let rules = try? CompiledRuleset(tenRules()) else {
+        let table = ConnectionTable(capacity: count + count / 4, seed: 1)
+        // As many as the masquerading address has ports for.
+        let services = UInt16((count + Self.perService - 1) / Self.perService)
+        guard let rules = try? CompiledRuleset(rules(services: services)) else {
             preconditionFailure("the benchmark's rules compile")
         }
         engine = HookEngine(rules: rules, connections: table, routes: routes(), seed: 1)
         for index in 0..<count {
-            let address = IPv4Address(rawValue: outside.rawValue + 256 + UInt32(index / 50_000))
-            establish(address, UInt16(10_000 + index % 50_000))
+            establish(
+                service: UInt16(index / Self.perService), port: UInt16(index % Self.perService))
         }
         // Neighbouring packets of a real load belong to different connections.
         var random = SeededRandom(seed: 2)
         frames.shuffle(using: &random)
     }
 
-    private mutating func establish(_ client: IPv4Address, _ port: UInt16) {
-        var syn = tcpFrame(client, port, outside, 80, .syn, sequence: 1000, payload: 0)
+    private static let perService = 25_000
+
+    private mutating func establish(service: UInt16, port: UInt16) {
+        let client = IPv4Address(rawValue: outside.rawValue + 256 + UInt32(service))
+        let port = 10_000 + port
+        var syn = tcpFrame(client, port, outside, 80 + service, .syn, sequence: 1000, payload: 0)
         let out = walk(&syn, eth0)
         var answer = tcpFrame(
-            server, 8080, out.view.source, out.view.sourcePort.rawValue, [.syn, .ack],
+            server, 8080 + service, out.view.source, out.view.sourcePort.rawValue, [.syn, .ack],
             sequence: 5000, acknowledgement: 1001, to: eth1MAC, payload: 0)
         _ = walk(&answer, eth1)
         let frame = tcpFrame(
-            client, port, outside, 80, .ack, sequence: 1001, acknowledgement: 5001)
+            client, port, outside, 80 + service, .ack, sequence: 1001, acknowledgement: 5001)
         var copy = frame
         _ = walk(&copy, eth0)
         frames.append(frame)

@@ -1,5 +1,5 @@
-// A port that hands over the same frames for ever, 250 at a time, restored from their templates, and
-// forgets what it is given.
+// Frames without a wire: a bank that makes the same frames again and again, in a ring of buffers as a device has
+// one, and a port that hands them over and forgets what it is given.
 
 import Dataplane
 import Wire
@@ -10,33 +10,28 @@ final class LoopPort: FramePort {
     let descriptor: Int32 = -1
     let condition = PortCondition.up
     private(set) var statistics = PortStatistics()
-    static let perBatch = 250
 
-    private let templates: [[UInt8]]
-    private var frames: FrameBank
-    private var next = 0
+    private let bank: FrameBank?
 
-    init(interface: InterfaceIndex, name: String, frames: [[UInt8]] = []) {
+    init(interface: InterfaceIndex, name: String, frames: FrameBank? = nil) {
         self.interface = interface
         self.name = name
-        templates = frames
-        self.frames = FrameBank(frames)
+        bank = frames
     }
 
     func receive(
         limit: Int, now: Timestamp, _ body: (inout MutableRawSpan, FrameMetadata) -> Void
     ) -> Int {
-        guard !templates.isEmpty else { return 0 }
-        let count = min(limit, Self.perBatch)
-        for _ in 0..<count {
-            frames.withFresh(next) { frame in
+        guard let bank else { return 0 }
+        bank.refresh()
+        for index in 0..<FrameBank.batch {
+            bank.withFrame(index) { frame in
                 let metadata = FrameMetadata(
                     ingress: interface, time: now, wireLength: frame.byteCount)
                 body(&frame, metadata)
             }
-            next = next + 1 == templates.count ? 0 : next + 1
         }
-        return count
+        return FrameBank.batch
     }
 
     func enqueue(_ frame: RawSpan, _ metadata: TransmitMetadata) {
@@ -47,34 +42,67 @@ final class LoopPort: FramePort {
     func releaseBatch() {}
 }
 
-/// Frames of equal length side by side in one block, each with its template.
-struct FrameBank {
+/// The frames of many flows, all alike but for their source, their port, and what depends on them. One batch of them at a time
+/// exists.
+final class FrameBank {
+    static let batch = 250
     let frameLength: Int
-    private let templates: [UInt8]
-    private var work: [UInt8]
+    let count: Int
+    /// A frame in full, and of each flow the words that differ from it.
+    private let common: [UInt8]
+    private let flows: [Flow]
+    private let buffers: UnsafeMutableRawBufferPointer
+    private var next = 0
 
-    init(_ frames: [[UInt8]]) {
-        frameLength = frames.first?.count ?? 0
-        precondition(
-            frames.allSatisfy { [frameLength] in $0.count == frameLength },
-            "the frames of a bank have one length")
-        templates = frames.flatMap { $0 }
-        work = templates
+    private struct Flow {
+        var address: UInt32
+        var port: UInt16
+        var service: UInt16
+        var headerChecksum: UInt16
+        var checksum: UInt16
     }
 
-    var count: Int { frameLength == 0 ? 0 : templates.count / frameLength }
+    /// - Parameter frames: TCP without options, of one length.
+    init(_ frames: [[UInt8]]) {
+        common = frames[0]
+        frameLength = common.count
+        count = frames.count
+        flows = frames.map { bytes in
+            let frame = bytes.span.bytes
+            return Flow(
+                address: frame.u32(26), port: frame.u16(34), service: frame.u16(36),
+                headerChecksum: frame.u16(24), checksum: frame.u16(50))
+        }
+        unsafe buffers = .allocate(byteCount: Self.batch * frameLength, alignment: 64)
+    }
 
-    /// The frame as it was before anybody rewrote it; restoring costs 64 bytes of copying.
-    @inline(__always)
-    mutating func withFresh<R>(_ index: Int, _ body: (inout MutableRawSpan) -> R) -> R {
-        let range = index * frameLength..<(index + 1) * frameLength
-        return unsafe work.withUnsafeMutableBytes { target in
-            unsafe templates.withUnsafeBytes { origin in
-                let slot = unsafe UnsafeMutableRawBufferPointer(rebasing: target[range])
-                unsafe slot.copyMemory(from: UnsafeRawBufferPointer(rebasing: origin[range]))
-                var span = unsafe MutableRawSpan(_unsafeBytes: slot)
-                return body(&span)
+    deinit { unsafe buffers.deallocate() }
+
+    var memory: UnsafeMutableRawPointer { unsafe buffers.baseAddress! }
+
+    /// The next batch.
+    func refresh() {
+        for index in 0..<Self.batch {
+            let flow = flows[next]
+            next = next + 1 == flows.count ? 0 : next + 1
+            unsafe common.withUnsafeBytes { origin in
+                unsafe (memory + index * frameLength).copyMemory(
+                    from: origin.baseAddress!, byteCount: frameLength)
+            }
+            withFrame(index) { frame in
+                frame.set(flow.address, at: 26)
+                frame.set(flow.port, at: 34)
+                frame.set(flow.service, at: 36)
+                frame.set(flow.headerChecksum, at: 24)
+                frame.set(flow.checksum, at: 50)
             }
         }
+    }
+
+    @inline(__always)
+    func withFrame<R>(_ index: Int, _ body: (inout MutableRawSpan) -> R) -> R {
+        var span = unsafe MutableRawSpan(
+            _unsafeStart: memory + index * frameLength, byteCount: frameLength)
+        return body(&span)
     }
 }

@@ -8,29 +8,29 @@ import Hooks
 import Routing
 import Wire
 
-let batch = 250
+let batch = FrameBank.batch
 
-func measureFlows(_ count: Int) {
-    let gateway = Gateway(connections: count)
-    var bank = FrameBank(gateway.frames)
+/// What `body` costs for a batch, without what it costs to make the frames.
+func measured(_ bank: FrameBank, _ body: () -> Void) -> Measurement {
+    let making = measure(batch: batch) { bank.refresh() }
+    var result = measure(batch: batch) {
+        bank.refresh()
+        body()
+    }
+    result.nanoseconds = max(0, result.nanoseconds - making.nanoseconds)
+    return result
+}
+
+/// The steps of a packet's way, one by one.
+func measureSteps(_ gateway: Gateway) {
+    let bank = FrameBank(gateway.frames)
     let table = baseline(gateway.frames)
     defer { unsafe baseline_table_free(table) }
-    var position = 0
-    /// One batch over the frames, going on where the last one ended.
-    func forBatch(_ body: (inout MutableRawSpan) -> Void) {
-        for _ in 0..<batch {
-            bank.withFresh(position, body)
-            position = position + 1 == count ? 0 : position + 1
-        }
-    }
-    let copying = measure(batch: batch) { forBatch { consume($0.byteCount) } }
     func measured(_ body: (inout MutableRawSpan) -> Void) -> Measurement {
-        var result = measure(batch: batch) { forBatch(body) }
-        result.nanoseconds = max(0, result.nanoseconds - copying.nanoseconds)
-        return result
+        Bench.measured(bank) { for index in 0..<batch { bank.withFrame(index, body) } }
     }
 
-    print("\n\(count) established connections")
+    print("\nsteps, \(gateway.frames.count) established connections")
     let parse = measured { consume(parseResult($0.bytes)) }
     let parseC = measured { frame in
         var view = baseline_view()
@@ -60,11 +60,9 @@ func measureFlows(_ count: Int) {
 
     let rewrite = measured { frame in
         var view = parseResult(frame.bytes)
-        frame.rewriteAddress(.source, to: inside, in: &view, partialChecksum: false)
-        frame.rewriteAddress(.destination, to: server, in: &view, partialChecksum: false)
-        frame.rewritePort(.source, to: Port(7), in: &view, partialChecksum: false)
-        frame.rewritePort(.destination, to: Port(8080), in: &view, partialChecksum: false)
-        frame.decrementTimeToLive(in: &view)
+        let ends = PacketEnds(
+            source: inside, destination: server, sourcePort: Port(7), destinationPort: Port(8080))
+        frame.rewriteAndForward(to: ends, in: &view, partialChecksum: false)
     }
     let rewriteC = measured { frame in
         var view = baseline_view()
@@ -78,31 +76,42 @@ func measureFlows(_ count: Int) {
     row("parse and rewrite both ends", rewrite, baseline: rewriteC)
 
     let name = gateway.engine.routes.name(of: eth0)
+    gateway.engine.storesPaths = false
     let walk = measured { frame in
         var packet = Packet(view: parseResult(frame.bytes), inInterface: eth0, inName: name)
         consume(gateway.engine.receive(&frame, &packet, now: start))
     }
+    gateway.engine.storesPaths = true
     row("parse and walk the hooks, 10 rules, NAT", walk, baseline: nil)
-
-    row("the whole data plane, port to port", dataplane(gateway), baseline: nil)
 }
 
-/// The same frames through `Dataplane.step`, layer 2 and counters included.
-func dataplane(_ gateway: Gateway) -> Measurement {
+/// From port to port, beside a loop in C that parses, looks up, counts and rewrites.
+func measureForwarding(_ gateway: Gateway) {
+    let bank = FrameBank(gateway.frames)
+    let table = baseline(gateway.frames)
+    defer { unsafe baseline_table_free(table) }
+    let bare = measured(bank) {
+        unsafe baseline_forward(
+            table, bank.memory.assumingMemoryBound(to: UInt8.self), bank.frameLength, batch,
+            inside.rawValue, server.rawValue, 7, 8080)
+    }
     let dataplane = Dataplane(engine: gateway.engine, seed: 1)
-    let source = LoopPort(interface: eth0, name: "eth0", frames: gateway.frames)
     let sink = LoopPort(interface: eth1, name: "eth1")
-    dataplane.add(source)
+    dataplane.add(LoopPort(interface: eth0, name: "eth0", frames: bank))
     dataplane.add(sink)
     dataplane.apply(
         NeighbourUpdate(
             interface: eth1, address: server, mac: MACAddress(rawValue: 0x0200_0000_0003),
             state: .permanent), now: start)
-    let result = measure(batch: LoopPort.perBatch) { dataplane.step(now: start) }
+    // Every connection's second packet finds the path that its first one stored.
+    for _ in 0...bank.count / batch { dataplane.step(now: start) }
+    let making = measure(batch: batch) { bank.refresh() }
+    var whole = measure(batch: batch) { dataplane.step(now: start) }
+    whole.nanoseconds -= making.nanoseconds
     precondition(
         dataplane.counters.interface.forwarded == dataplane.counters.interface.received
             && sink.statistics.sentFrames > 0, "every packet of the benchmark is forwarded")
-    return result
+    row("established, \(bank.count) connections", whole, baseline: bare)
 }
 
 @inline(__always)
@@ -138,4 +147,13 @@ func baseline(_ frames: [[UInt8]]) -> OpaquePointer {
 print(
     "per packet of 64 bytes:" + String(repeating: " ", count: 23), "      ns", "     in C",
     "    ratio", "allocations")
-for flows in [1_000, 50_000] { measureFlows(flows) }
+// `Bench steps`, `Bench forwarding 1000`: one part, one size.
+let wanted = CommandLine.arguments.dropFirst()
+let sizes = wanted.compactMap { Int($0) }
+if wanted.isEmpty || wanted.contains("steps") { measureSteps(Gateway(connections: 1000)) }
+if wanted.isEmpty || wanted.contains("forwarding") {
+    print("\nport to port: parse, look up, TCP window, NAT, checksums, rules' counters, layer 2")
+    for flows in sizes.isEmpty ? [1_000, 100_000, 1_000_000] : sizes {
+        measureForwarding(Gateway(connections: flows))
+    }
+}

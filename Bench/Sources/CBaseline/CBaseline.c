@@ -44,7 +44,8 @@ struct entry {
     uint32_t source, destination;
     uint32_t ports;
     uint32_t used;
-    uint8_t rest[48];
+    uint64_t packets;
+    uint8_t rest[40];
 };
 
 struct baseline_table {
@@ -78,7 +79,7 @@ static uint32_t ports(const struct baseline_view *view) {
 void baseline_table_add(struct baseline_table *table, const struct baseline_view *view) {
     size_t at = slot(table, view);
     while (table->entries[at].used) at = (at + 1) & table->mask;
-    table->entries[at] = (struct entry){view->source, view->destination, ports(view), 1, {0}};
+    table->entries[at] = (struct entry){view->source, view->destination, ports(view), 1, 0, {0}};
 }
 
 int64_t baseline_table_find(const struct baseline_table *table, const struct baseline_view *view) {
@@ -116,4 +117,28 @@ void baseline_rewrite(uint8_t *frame, uint32_t source, uint32_t destination, uin
     replace16(&transport, frame + 36, destination_port);
     apply(frame + 24, header);
     apply(frame + 50, transport);
+}
+
+/// Frames worked on between two looks ahead.
+#define BATCH 32
+
+void baseline_forward(const struct baseline_table *table, uint8_t *frames, size_t stride, size_t count,
+                      uint32_t source, uint32_t destination, uint16_t source_port,
+                      uint16_t destination_port) {
+    struct baseline_view views[BATCH];
+    for (size_t first = 0; first < count; first += BATCH) {
+        size_t batch = count - first < BATCH ? count - first : BATCH;
+        for (size_t index = 0; index < batch; index++) {
+            views[index] = (struct baseline_view){0};
+            if (baseline_parse(frames + (first + index) * stride, stride, &views[index]))
+                __builtin_prefetch(&table->entries[slot(table, &views[index])]);
+        }
+        for (size_t index = 0; index < batch; index++) {
+            int64_t found = baseline_table_find(table, &views[index]);
+            if (found < 0) continue;
+            table->entries[found].packets++;
+            baseline_rewrite(frames + (first + index) * stride, source, destination, source_port,
+                             destination_port);
+        }
+    }
 }

@@ -26,3 +26,9 @@ int64_t baseline_table_find(const struct baseline_table *table, const struct bas
 /// Rewrites both addresses and ports and decrements the time to live, checksums kept in step.
 void baseline_rewrite(uint8_t *frame, uint32_t source, uint32_t destination, uint16_t source_port,
                       uint16_t destination_port);
+
+/// Everything of these for `count` frames of `stride` bytes in a row, looking ahead in batches of 32: parse,
+/// hash, look up, count, both ends, time to live. The frames must be known to the table.
+void baseline_forward(const struct baseline_table *table, uint8_t *frames, size_t stride, size_t count,
+                      uint32_t source, uint32_t destination, uint16_t source_port,
+                      uint16_t destination_port);
