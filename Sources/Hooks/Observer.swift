@@ -5,15 +5,20 @@ import Wire
 
 /// Told of every step; a step's description is built only if the observer asks for it.
 protocol WalkObserver {
+    /// Whether it wants to see the rules that miss, all of them.
+    static var seesMisses: Bool { get }
     mutating func note(_ packet: Packet, _ kind: @autoclosure () -> TraceEvent.Kind)
 }
 
 struct Silent: WalkObserver {
+    static var seesMisses: Bool { false }
+
     @inline(__always)
     mutating func note(_ packet: Packet, _ kind: @autoclosure () -> TraceEvent.Kind) {}
 }
 
 struct Recorder: WalkObserver {
+    static var seesMisses: Bool { true }
     var trace: Trace
 
     mutating func note(_ packet: Packet, _ kind: @autoclosure () -> TraceEvent.Kind) {

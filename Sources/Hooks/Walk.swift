@@ -45,6 +45,10 @@ extension HookEngine {
                 if packet.keepsPath { packet.keepsPath = draft.append(.policy(base)) }
                 return applyPolicy(of: base, table, packet, &observer)
             }
+            if !O.seesMisses {
+                position = rules.next(from: position, for: packet.view.destination)
+                if position == rules.chains[chain].endRule { continue }
+            }
             let index = position
             let (miss, draw) = firstMiss(rules.rules[index], rules, bytes.bytes, packet)
             observer.note(

@@ -38,6 +38,10 @@ public struct CompiledRule: Sendable {
     public var firstMatch: Int32
     public var matchCount: Int32
     public var target: CompiledTarget
+    /// The run that it belongs to, or -1, and the next rule in there for the same destination, or the run's end
+    /// (see `RuleRun`).
+    var run: Int32 = -1
+    var nextInRun: Int32 = -1
 }
 
 /// A match as the walk reads it. Ranges point into the ruleset's pools.

@@ -68,6 +68,8 @@ extension TableName {
 struct CompilerPools {
     var chains: [CompiledChain] = []
     var rules: [CompiledRule] = []
+    var runs: [RuleRun] = []
+    var runSlots: [RunSlot] = []
     var matches: [CompiledMatch] = []
     var portRanges: [PortRange] = []
     var conntrackMatches: [ConntrackMatch] = []
@@ -97,6 +99,7 @@ struct CompilerPools {
     ) throws(CompileError) {
         let firstRule = Int32(rules.count)
         for rule in chain.rules { try add(rule, table, chain.name, indices) }
+        findRuns(Int(firstRule)..<rules.count)
         chains[Int(slot)].firstRule = firstRule
         chains[Int(slot)].ruleCount = Int32(rules.count) - firstRule
     }

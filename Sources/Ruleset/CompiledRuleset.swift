@@ -18,6 +18,8 @@ public struct CompiledChain: Sendable {
 public final class CompiledRuleset {
     public let chains: [CompiledChain]
     public let rules: [CompiledRule]
+    let runs: [RuleRun]
+    let runSlots: [RunSlot]
     public let matches: [CompiledMatch]
     public let portRanges: [PortRange]
     public let conntrackMatches: [ConntrackMatch]
@@ -59,6 +61,8 @@ public final class CompiledRuleset {
     init(_ pools: CompilerPools) {
         chains = pools.chains
         rules = pools.rules
+        runs = pools.runs
+        runSlots = pools.runSlots
         matches = pools.matches
         portRanges = pools.portRanges
         conntrackMatches = pools.conntrackMatches
