@@ -94,7 +94,7 @@ private func rules(services: UInt16) -> Ruleset {
     return ruleset
 }
 
-private func routes() -> RoutingSnapshot {
+func routes() -> RoutingSnapshot {
     var settings = InterfaceSettings()
     settings.forwarding = true
     func interface(_ index: InterfaceIndex, _ name: String, _ mac: MACAddress) -> Interface {

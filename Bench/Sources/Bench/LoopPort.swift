@@ -42,7 +42,7 @@ final class LoopPort: FramePort {
     func releaseBatch() {}
 }
 
-/// The frames of many flows, all alike but for their source, their port, and what depends on them. One batch of them at a time
+/// The frames of many flows, all alike but for their two ends and what depends on them. One batch of them at a time
 /// exists.
 final class FrameBank {
     static let batch = 250
@@ -55,7 +55,8 @@ final class FrameBank {
     private var next = 0
 
     private struct Flow {
-        var address: UInt32
+        var source: UInt32
+        var destination: UInt32
         var port: UInt16
         var service: UInt16
         var headerChecksum: UInt16
@@ -70,8 +71,8 @@ final class FrameBank {
         flows = frames.map { bytes in
             let frame = bytes.span.bytes
             return Flow(
-                address: frame.u32(26), port: frame.u16(34), service: frame.u16(36),
-                headerChecksum: frame.u16(24), checksum: frame.u16(50))
+                source: frame.u32(26), destination: frame.u32(30), port: frame.u16(34),
+                service: frame.u16(36), headerChecksum: frame.u16(24), checksum: frame.u16(50))
         }
         unsafe buffers = .allocate(byteCount: Self.batch * frameLength, alignment: 64)
     }
@@ -90,7 +91,8 @@ final class FrameBank {
                     from: origin.baseAddress!, byteCount: frameLength)
             }
             withFrame(index) { frame in
-                frame.set(flow.address, at: 26)
+                frame.set(flow.source, at: 26)
+                frame.set(flow.destination, at: 30)
                 frame.set(flow.port, at: 34)
                 frame.set(flow.service, at: 36)
                 frame.set(flow.headerChecksum, at: 24)
