@@ -116,7 +116,7 @@ struct Gateway {
     /// An acknowledgement of every connection, as its client sends it.
     var frames: [[UInt8]] = []
 
-    init(connections count: Int) {
+    init(connections count: Int, keepsFrames: Bool = true) {
         let table = ConnectionTable(capacity: count + count / 4, seed: 1)
         // As many as the masquerading address has ports for.
         let services = UInt16((count + Self.perService - 1) / Self.perService)
@@ -125,8 +125,9 @@ struct Gateway {
         }
         engine = HookEngine(rules: rules, connections: table, routes: routes(), seed: 1)
         for index in 0..<count {
-            establish(
+            let frame = establish(
                 service: UInt16(index / Self.perService), port: UInt16(index % Self.perService))
+            if keepsFrames { frames.append(frame) }
         }
         // Neighbouring packets of a real load belong to different connections.
         var random = SeededRandom(seed: 2)
@@ -135,7 +136,7 @@ struct Gateway {
 
     private static let perService = 25_000
 
-    private mutating func establish(service: UInt16, port: UInt16) {
+    private func establish(service: UInt16, port: UInt16) -> [UInt8] {
         let client = IPv4Address(rawValue: outside.rawValue + 256 + UInt32(service))
         let port = 10_000 + port
         var syn = tcpFrame(client, port, outside, 80 + service, .syn, sequence: 1000, payload: 0)
@@ -148,7 +149,7 @@ struct Gateway {
             client, port, outside, 80 + service, .ack, sequence: 1001, acknowledgement: 5001)
         var copy = frame
         _ = walk(&copy, eth0)
-        frames.append(frame)
+        return frame
     }
 
     private func walk(_ bytes: inout [UInt8], _ interface: InterfaceIndex) -> Packet {

@@ -2,7 +2,7 @@
 // times over; the best run counts, since everything that disturbs only adds time.
 
 import CAllocationCount
-import Glibc
+import Foundation
 
 struct Measurement {
     var nanoseconds: Double
@@ -56,4 +56,11 @@ func row(_ name: String, _ swift: Measurement, baseline: Measurement?) {
     print(
         padded, column(swift.nanoseconds), column(baseline?.nanoseconds), column(ratio),
         column(swift.allocations))
+}
+
+/// Of this process, as the kernel counts them (proc(5), statm).
+func residentBytes() -> Int {
+    let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
+    let words = text?.split(separator: " ") ?? []
+    return words.count > 1 ? (Int(words[1]) ?? 0) * Int(getpagesize()) : 0
 }

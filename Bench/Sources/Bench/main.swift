@@ -162,6 +162,14 @@ if wanted.isEmpty || wanted.contains("forwarding") {
         measureForwarding(Gateway(connections: flows))
     }
 }
+if wanted.isEmpty || wanted.contains("memory") {
+    let count = sizes.first ?? 1_000_000
+    let before = residentBytes()
+    let gateway = Gateway(connections: count, keepsFrames: false)
+    let bytes = residentBytes() - before
+    precondition(gateway.engine.connections.count == count, "each connection is in the table")
+    print("\nmemory, \(count) connections, rules and routes: \(bytes / count) bytes each")
+}
 if wanted.isEmpty || wanted.contains("services") {
     print(
         "\nfirst packets, each of a new connection to one of so many services; the ratio is to one service"
