@@ -34,13 +34,23 @@ public struct NumericResolver: NameResolver {
     public func groupName(_ groupID: UInt32) -> String? { nil }
 }
 
-/// Protocols that iptables knows even where /etc/protocols is absent, in its order of preference.
+/// Protocols that iptables knows by itself, in its order of preference. They come before /etc/protocols, which
+/// would be read anew for every rule.
 enum KnownProtocols {
-    static let names: [(name: String, number: UInt8)] = [
-        ("tcp", 6), ("sctp", 132), ("udp", 17), ("udplite", 136), ("icmp", 1), ("icmpv6", 58),
-        ("ipv6-icmp", 58), ("esp", 50), ("ah", 51), ("mobility-header", 135), ("ipv6-mh", 135),
+    private static let names: [(name: String, number: UInt8)] = [
+        ("tcp", 6), ("sctp", 132), ("udp", 17), ("udplite", 136), ("icmp", 1), ("ipv6-icmp", 58),
+        ("icmpv6", 58), ("esp", 50), ("ah", 51), ("mobility-header", 135), ("ipv6-mh", 135),
         ("mh", 135), ("all", 0),
     ]
+
+    static func number(_ name: String) -> IPProtocol? {
+        names.first { $0.name == name }.map { IPProtocol(rawValue: $0.number) }
+    }
+
+    /// `nil` also for 0, which a rule that looks at no protocol has.
+    static func name(_ number: IPProtocol) -> String? {
+        number.rawValue == 0 ? nil : names.first { $0.number == number.rawValue }?.name
+    }
 }
 
 extension NameResolver {
@@ -50,18 +60,12 @@ extension NameResolver {
             return IPProtocol(rawValue: UInt8(number))
         }
         let lowered = text.lowercased()
-        if lowered == "all" { return IPProtocol(rawValue: 0) }
-        return number(protocolName: lowered)
-            ?? KnownProtocols.names.first { $0.name == lowered }.map {
-                IPProtocol(rawValue: $0.number)
-            }
+        return KnownProtocols.number(lowered) ?? number(protocolName: lowered)
     }
 
     /// A protocol as rules are printed: its name where it has one.
     func protocolText(_ number: IPProtocol) -> String {
-        name(protocolNumber: number)
-            ?? KnownProtocols.names.first { $0.number == number.rawValue && $0.number != 0 }?.name
-            ?? String(number.rawValue)
+        KnownProtocols.name(number) ?? name(protocolNumber: number) ?? String(number.rawValue)
     }
 
     /// A port as a number (C notation, so `0x50` too) or as a service.
