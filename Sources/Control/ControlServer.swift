@@ -80,6 +80,9 @@ public final class ControlServer {
     /// Stops accepting, lets ordinary answers out, then answers those who asked for the stop.
     public func close(answering output: CommandOutput) {
         handler = nil
+        // What they do is their owners', who own this server.
+        watched = []
+        onWake = nil
         for session in sessions { session.answerParked(output) }
         let deadline = sluice_monotonic() + 2_000_000_000
         while !sessions.isEmpty, sluice_monotonic() < deadline {
