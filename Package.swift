@@ -60,7 +60,10 @@ let package = Package(
         .plugin(name: "BuildBPF", capability: .buildTool(), dependencies: ["embedobject"]),
         .target(
             name: "BPFPrograms", path: "bpf",
-            exclude: ["claim.bpf.c", "guard.bpf.c", "host.bpf.c", "heartbeat.h", "predicate.h"],
+            exclude: [
+                "claim.bpf.c", "guard.bpf.c", "host.bpf.c", "offload.bpf.c", "claim.h", "flow.h",
+                "heartbeat.h", "predicate.h",
+            ],
             swiftSettings: strict, plugins: ["BuildBPF"]),
         .target(
             name: "PacketIO",
@@ -72,6 +75,12 @@ let package = Package(
             linkerSettings: [
                 .linkedLibrary(":libpcap.a"),
                 .linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a"),
+            ]),
+        library(
+            "Offload",
+            [
+                "Wire", "Ruleset", "Conntrack", "Routing", "Hooks", "Dataplane", "CLinux", "CBPF",
+                "CFlowABI", "PacketIO",
             ]),
         library("Netlink", ["Wire", "Routing", "CLinux"]),
         .target(
@@ -96,7 +105,7 @@ let package = Package(
             "Control",
             [
                 "Wire", "Ruleset", "Conntrack", "VirtualServer", "Routing", "Hooks", "Dataplane",
-                "PacketIO", "Netlink", "Explain", "Lab", "CLinux", "Services",
+                "PacketIO", "Offload", "Netlink", "Explain", "Lab", "CLinux", "Services",
             ]),
         .executableTarget(
             name: "sluice",
@@ -142,6 +151,12 @@ let package = Package(
                 "KernelPath", "Scenario",
             ]),
         tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
+        tests(
+            "OffloadTests",
+            [
+                "Offload", "Conntrack", "PacketIO", "Dataplane", "Ruleset", "CBPF", "CFlowABI",
+                "FrameFixture", "NamespaceFixture",
+            ]),
         // The cases of kube-proxy's own tests.
         .target(
             name: "KubeProxyFixture", dependencies: ["Services", "Ruleset", "Wire"],

@@ -12,15 +12,17 @@ struct {
     __type(value, struct sluice_heartbeat);
 } heartbeat SEC(".maps");
 
-static __always_inline bool heart_beats(void) {
+static __always_inline bool heart_beats_at(__u64 now) {
     __u32 zero = 0;
     struct sluice_heartbeat *value = bpf_map_lookup_elem(&heartbeat, &zero);
     if (!value)
         return false;
     __u64 beat = *(volatile __u64 *)&value->beat_ns;
     // Signed: the beat may be written after this CPU read the clock.
-    return beat && (__s64)(bpf_ktime_get_ns() - beat) < (__s64)SLUICE_HEARTBEAT_LIMIT_NS;
+    return beat && (__s64)(now - beat) < (__s64)SLUICE_HEARTBEAT_LIMIT_NS;
 }
+
+static __always_inline bool heart_beats(void) { return heart_beats_at(bpf_ktime_get_ns()); }
 
 enum sluice_interest { NOT_OURS, OUR_OWN, HEART_STOPPED, WANTED };
 

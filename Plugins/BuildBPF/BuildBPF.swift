@@ -22,7 +22,9 @@ struct BuildBPF: BuildToolPlugin {
             let name = String(program.lastPathComponent.dropLast(".bpf.c".count))
             let object = context.pluginWorkDirectoryURL.appending(path: "\(name).bpf.o")
             let source = context.pluginWorkDirectoryURL.appending(path: "\(name).swift")
-            let flags: [String] = ["-target", "bpf", "-g", "-O2", "-Wall", "-Werror"]
+            let flags: [String] = [
+                "-target", "bpf", "-mcpu=v3", "-g", "-O2", "-Wall", "-Werror",
+            ]
             let search: [String] = ["-I", shared.path, "-idirafter", Self.architectureHeaders]
             let files: [String] = ["-c", program.path, "-o", object.path]
             return [

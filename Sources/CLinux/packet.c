@@ -2,8 +2,11 @@
 #include "packet.h"
 
 #include <arpa/inet.h>
+#include <linux/membarrier.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 _Static_assert(sizeof(struct sluice_message) == sizeof(struct mmsghdr),
                "sluice_message must be laid out as mmsghdr");
@@ -21,6 +24,13 @@ int sluice_packet_option(int fd, int name, int value) {
 
 int sluice_socket_option(int fd, int name, int value) {
     return result(setsockopt(fd, SOL_SOCKET, name, &value, sizeof value));
+}
+
+void sluice_wait_for_receivers(void) {
+    // The kernel receives within an RCU read section, and this one waits for those. It is refused where CPUs run
+    // without a tick, which then have ten milliseconds.
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0)
+        usleep(10000);
 }
 
 int sluice_packet_bind(int fd, unsigned int ifindex) {

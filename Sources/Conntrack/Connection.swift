@@ -58,9 +58,11 @@ struct Connection {
     var server: UInt32 = noEntry
     var client: UInt32 = noEntry
 
-    // Bytes 192–223.
+    // Bytes 192–227.
     var originalCounters = FlowCounters()
     var replyCounters = FlowCounters()
+    /// With the table's carrier, where it has one.
+    var number: UInt32 = 0
 
     init(original: Tuple, generation: UInt32, template: TrackingTemplate = .none) {
         self.original = original
@@ -89,6 +91,9 @@ struct ConnectionTraits: OptionSet {
     /// It was sent to a server that keeps count, and counts there as active.
     static let charged = Self(rawValue: 1 << 3)
     static let active = Self(rawValue: 1 << 4)
+    /// It has a number with the table's carrier, and its packets may pass there at present.
+    static let numbered = Self(rawValue: 1 << 5)
+    static let carried = Self(rawValue: 1 << 6)
 }
 
 extension Connection {
@@ -97,6 +102,14 @@ extension Connection {
         set { if newValue { traits.insert(trait) } else { traits.remove(trait) } }
     }
 
+    var isNumbered: Bool {
+        get { self[.numbered] }
+        set { self[.numbered] = newValue }
+    }
+    var isCarried: Bool {
+        get { self[.carried] }
+        set { self[.carried] = newValue }
+    }
     var isEvictable: Bool {
         get { self[.evictable] }
         set { self[.evictable] = newValue }

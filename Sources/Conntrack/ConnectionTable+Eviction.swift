@@ -18,7 +18,7 @@ extension ConnectionTable {
             var evicted: UInt64 = 0
             var expired = false
             while let victim = victim(in: bucket &+ offset, now: now) {
-                if storage[victim].expires <= now.nanoseconds {
+                if isPast(victim, now) {
                     end(victim, now: now, expired: true)
                     expired = true
                 } else {
@@ -44,7 +44,7 @@ extension ConnectionTable {
         while link != noEntry {
             let candidate = Found(link: link)
             let index = candidate.index
-            if storage[index].expires <= now.nanoseconds
+            if isPast(index, now)
                 || !storage[index].status.contains(.assured)
             {
                 return index

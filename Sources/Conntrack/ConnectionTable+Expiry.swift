@@ -19,7 +19,7 @@ extension ConnectionTable {
                 break
             }
             left &-= 1
-            if storage[index].expires <= now.nanoseconds {
+            if isPast(index, now) {
                 end(index, now: now, expired: true)
             } else {
                 wheel.remove(index, storage)
@@ -78,6 +78,7 @@ extension ConnectionTable {
     /// `conntrack -z`: reads and zeroes the counters of one entry.
     public func zeroCounters(_ id: ConnectionID) {
         guard let index = slot(id) else { return }
+        catchUp(index)
         storage[index].originalCounters = FlowCounters()
         storage[index].replyCounters = FlowCounters()
     }
@@ -103,7 +104,7 @@ extension ConnectionTable {
     private func isAlive(_ index: UInt32, _ now: Timestamp) -> Bool {
         let status = storage[index].status
         return status.contains(.confirmed) && !status.contains(.dying)
-            && storage[index].expires > now.nanoseconds
+            && !isPast(index, now)
     }
 
     private func walk(from cursor: UInt32, limit: Int, _ body: (UInt32) -> Void) -> UInt32? {

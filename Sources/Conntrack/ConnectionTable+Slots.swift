@@ -44,7 +44,7 @@ extension ConnectionTable {
         var link = storage.tupleHead(bucket)
         while link != noEntry {
             let candidate = Found(link: link)
-            if storage[candidate.index].expires <= now.nanoseconds {
+            if isPast(candidate.index, now) {
                 if dry {
                     link = successor(candidate)
                 } else {
@@ -190,6 +190,7 @@ extension ConnectionTable {
     func end(_ index: UInt32, now: Timestamp, expired: Bool = false) {
         let status = storage[index].status
         guard !status.contains(.dying) else { return }
+        if storage[index].isNumbered { releaseCarried(index) }
         if status.contains(.confirmed) {
             unchain(Found(index: index, direction: .original))
             unchain(Found(index: index, direction: .reply))

@@ -84,6 +84,7 @@ extension ConnectionTable {
     /// `nil` where the entry was ended because the packet reopens the connection.
     private func follow(_ found: Found, _ facts: PacketFacts, _ dry: Bool) -> Tracked? {
         if dry {
+            recall(found.index)
             var copy = storage[found.index]
             return conclude(found, copy.follow(facts, found.direction, settings), dry: true)
         }
@@ -93,6 +94,7 @@ extension ConnectionTable {
     /// Moves the entry, and what counts it, as the packet says.
     func apply(_ found: Found, _ facts: PacketFacts) -> PacketVerdict {
         let index = found.index
+        recall(index)
         let before = storage[index].expires
         let verdict = storage[index].follow(facts, found.direction, settings)
         if storage[index].expires < before { refile(index) }
@@ -103,6 +105,8 @@ extension ConnectionTable {
                 storage[index].expires = min(before, storage[index].expires)
             }
         }
+        // It is never carried again.
+        if storage[index].isNumbered, storage[index].tcp.state.isClosing { releaseCarried(index) }
         switch verdict {
         case .reopen, .acceptedAndEnds: break
         case .accepted, .invalid: setEvictable(index, storage[index].mayBeEvicted)
@@ -135,7 +139,7 @@ extension ConnectionTable {
     }
 
     /// After the deadline moved to an earlier moment.
-    private func refile(_ index: UInt32) {
+    func refile(_ index: UInt32) {
         guard TimerWheel.isFiledTooLate(index, storage) else { return }
         wheel.remove(index, storage)
         wheel.insert(index, storage)
@@ -148,6 +152,7 @@ extension ConnectionTable {
             storage[index].status.contains(.confirmed), !storage[index].status.contains(.dying),
             storage[index].tcp.state != .close
         else { return }
+        recall(index)
         let before = storage[index].expires
         storage[index].tcp.state = .close
         storage[index].expires = (now + settings.tcpTimeoutClose).nanoseconds

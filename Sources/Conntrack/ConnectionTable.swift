@@ -51,6 +51,8 @@ public final class ConnectionTable {
     /// The accounts of servers and of clients that keep them.
     var serverLoads: [ServerLoad] = []
     var clientUses: [ClientUse] = []
+    /// Carries packets of established connections past the table.
+    public weak var carrier: (any ConnectionCarrier)?
 
     /// - Precondition: `capacity` is in 1...2^30 - 1.
     public init(
@@ -114,7 +116,9 @@ extension ConnectionTable {
 
     /// Time left, rounded down as the tools do.
     public func timeout(_ id: ConnectionID, now: Timestamp) -> Seconds {
-        slot(id).map { storage[$0].timeLeft(now) } ?? Seconds(0)
+        guard let index = slot(id) else { return Seconds(0) }
+        catchUp(index)
+        return storage[index].timeLeft(now)
     }
 
     /// The interface that MASQUERADE took the address from; `.none` where it did not.
@@ -133,6 +137,7 @@ extension ConnectionTable {
     }
 
     func record(_ index: UInt32, _ now: Timestamp) -> ConnectionRecord {
+        catchUp(index)
         let entry = storage[index]
         let id = ConnectionID(index: index, generation: entry.generation)
         var record = ConnectionRecord(

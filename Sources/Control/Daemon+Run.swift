@@ -146,6 +146,7 @@ extension Daemon {
             programs.heartbeat.beat(at: Timestamp(nanoseconds: sluice_monotonic()))
             let node = try Node(
                 dataplane: dataplane, mirror: mirror, programs: programs, remarks: remarks)
+            node.carryFlows(configuration.offload)
             try node.openHostPort()
             for name in configuration.interfaces {
                 try node.adopt(name)

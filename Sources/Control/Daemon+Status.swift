@@ -3,6 +3,7 @@
 import CLinux
 import Dataplane
 import Glibc
+import Offload
 import PacketIO
 import Ruleset
 import Wire
@@ -37,7 +38,8 @@ extension Daemon {
                 generation: generation, rules: count, tracksConnections: look.tracks,
                 chainsCompiled: compiler.statistics.chainsCompiled,
                 chainsCompiledLast: compiler.lastCompiled.count),
-            storedPaths: look.storedPaths, neighbours: look.neighbours,
+            storedPaths: look.storedPaths, carriedConnections: look.carried,
+            neighbours: look.neighbours,
             socket: .init(
                 commands: sockets.commands, rubbish: sockets.rubbish + sockets.oversized,
                 hungUp: sockets.hungUp + sockets.idle))
@@ -54,11 +56,12 @@ private struct NodeLook: Sendable {
     var connections: StatusReport.Connections
     var tracks: Bool
     var storedPaths: StatusReport.StoredPaths
+    var carried: StatusReport.CarriedConnections?
     var neighbours: Int
 
     init(_ node: Node) {
         interfaces =
-            node.adopted.map(Self.interface)
+            node.adopted.map { Self.interface($0, node.offload) }
             + (node.host.map { [Self.interface($0)] } ?? [])
         vanished = node.vanished
         loopbackAdopted = node.adopted.contains { $0.isLoopback }
@@ -82,13 +85,38 @@ private struct NodeLook: Sendable {
         storedPaths = StatusReport.StoredPaths(
             packets: engine.storedPathUses, verified: engine.verifiedPaths,
             mismatches: engine.pathMismatches)
+        carried = node.offload.map {
+            StatusReport.CarriedConnections(
+                used: $0.summary.connections, capacity: $0.summary.capacity,
+                refused: $0.summary.refused)
+        }
         neighbours = node.dataplane.neighbours.count
     }
 
-    private static func interface(_ adopted: Node.Adopted) -> StatusReport.Interface {
+    private static func interface(
+        _ adopted: Node.Adopted, _ offload: FlowOffload?
+    ) -> StatusReport.Interface {
         let claim = adopted.claim?.statistics
-        return interface(
+        var look = interface(
             adopted.name, adopted.port, claimed: claim?.claimed ?? 0, stale: claim?.stale ?? 0)
+        look.offload = offload.map { Self.offload(adopted, $0) }
+        return look
+    }
+
+    private static func offload(
+        _ adopted: Node.Adopted, _ offload: FlowOffload
+    ) -> StatusReport.Offload {
+        let interface = adopted.port.interface
+        let statistics = offload.statistics(interface)
+        let (road, reason) =
+            switch offload.roads[interface] {
+            case .tc: ("tc", "where super-frames and unfinished checksums pass as they are")
+            case nil where adopted.isLoopback: ("off", "the node's own packets walk")
+            case nil: ("off", "a TAP has no ingress of the kernel's")
+            }
+        return StatusReport.Offload(
+            road: road, reason: reason, carried: statistics.carried,
+            handedBack: statistics.handedBack, failed: statistics.failed)
     }
 
     private static func interface(_ host: HostPort) -> StatusReport.Interface {

@@ -1,10 +1,27 @@
 // Taking interfaces and giving them back, on the packet thread (or before it starts).
 
+import Offload
 import PacketIO
 import Routing
 import Wire
 
 extension Node {
+    /// Has programs in the kernel carry the flows of interfaces that are adopted from here on. Without the
+    /// privileges or a kernel for it, the node runs without.
+    func carryFlows(_ choice: RunConfiguration.Offload) {
+        guard choice != .off else { return }
+        do {
+            offload = try FlowOffload(
+                dataplane, sharing: programs,
+                capacity: min(connections.capacity, Self.carriedAtMost))
+        } catch {
+            remarks.offer("nothing is offloaded: \(error)")
+        }
+    }
+
+    /// Each takes some 400 bytes of the kernel's memory.
+    private static let carriedAtMost = 1 << 17
+
     /// Opens the tap, then attaches the claim: a frame is handled twice for a moment rather than lost.
     func adopt(_ name: String) throws(Refusal) {
         do {
@@ -13,9 +30,13 @@ extension Node {
                 adopted.append(Adopted(name: name, port: port, claim: nil, isLoopback: false))
                 return dataplane.add(port)
             }
-            let port = try PacketPort(interface: name, filter: programs.tapFilter)
-            let claim = try programs.claim(port)
-            let isLoopback = mirror.snapshot.interface(port.interface)?.isLoopback ?? false
+            let known = InterfaceName(name).flatMap { mirror.snapshot.interface(named: $0) }
+            let isLoopback = known?.isLoopback ?? false
+            // What crosses the loopback is the node's own, and walks.
+            let carrier = isLoopback ? nil : offload
+            let port = try PacketPort(
+                interface: name, filter: carrier?.tapFilter ?? programs.tapFilter)
+            let claim = try carrier?.join(port) ?? programs.claim(port)
             adopted.append(Adopted(name: name, port: port, claim: claim, isLoopback: isLoopback))
             dataplane.add(port)
         } catch {
@@ -32,6 +53,7 @@ extension Node {
     func release(_ name: String) {
         guard let position = adopted.firstIndex(where: { $0.name == name }) else { return }
         let given = adopted.remove(at: position)
+        offload?.leave([given.port.interface])
         given.claim?.detach()
         dataplane.removePort(given.port.interface)
     }
@@ -51,6 +73,7 @@ extension Node {
     func releaseAll(now: Timestamp) {
         // The host's packets first; what the claims took before they went is still delivered.
         stopLeadingHostPackets()
+        offload?.leave(adopted.map(\.port.interface))
         for interface in adopted { interface.claim?.detach() }
         for _ in 0..<Self.drainingRounds where dataplane.step(now: now) == 0 { break }
         for interface in adopted { dataplane.removePort(interface.port.interface) }

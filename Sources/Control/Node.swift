@@ -7,6 +7,7 @@ import Conntrack
 import Dataplane
 import Hooks
 import Netlink
+import Offload
 import PacketIO
 import Routing
 import Ruleset
@@ -27,6 +28,8 @@ public final class Node: PacketWork, NeighbourResolver {
     let programs: NodePrograms
     let requests: NetlinkRequests
     var adopted: [Adopted] = []
+    /// Carries established flows past this thread, where that was asked for and can be had.
+    var offload: FlowOffload?
     /// The port to the node's own sockets, and the rules and routes that lead their packets to it.
     var host: HostPort?
     var hostPlan = HostRoutes.Plan()
@@ -76,6 +79,7 @@ public final class Node: PacketWork, NeighbourResolver {
             followKernel(now: now)
         }
         let received = dataplane.step(now: now)
+        offload?.service(now: now)
         if !purges.isEmpty { purge(now: now) }
         if !connectionEvents.isEmpty { handOutEvents() }
         return received > 0 || !purges.isEmpty
@@ -131,6 +135,7 @@ public final class Node: PacketWork, NeighbourResolver {
             return
         }
         let gone = adopted.remove(at: position)
+        offload?.leave([interface])
         dataplane.removePort(interface)
         gone.claim?.detach()
         vanished.append(gone.name)

@@ -5,6 +5,8 @@ public import Dataplane
 
 public struct RunConfiguration: Sendable {
     public enum OnDeath: String, CaseIterable, Sendable { case open, closed }
+    /// Whether programs in the kernel carry established flows.
+    public enum Offload: String, CaseIterable, Sendable { case off, tc }
 
     public var interfaces: [String]
     public var rulesFile: String?
@@ -18,6 +20,7 @@ public struct RunConfiguration: Sendable {
     public var nflog: [(group: UInt16, file: String)] = []
     /// Packets on stored paths walk as well, and both are compared.
     public var verifiesPaths = false
+    public var offload = Offload.off
     public var settings = NodeSettings()
     /// The settings that `--set` named: the others of `net.ipv4` begin as the kernel has them.
     public var named: Set<String> = []

@@ -18,6 +18,23 @@ struct StatusReport: Codable, Sendable {
         /// Frames kept from the kernel, and those it got because the sign of life was stale.
         var claimed: UInt64
         var stale: UInt64
+        var offload: Offload?
+    }
+
+    /// An interface's part in the offload.
+    struct Offload: Codable, Sendable {
+        var road: String
+        var reason: String
+        var carried: UInt64
+        var handedBack: UInt64
+        var failed: UInt64
+    }
+
+    /// Connections whose packets programs in the kernel carry.
+    struct CarriedConnections: Codable, Sendable {
+        var used: Int
+        var capacity: Int
+        var refused: UInt64
     }
 
     struct Fates: Codable, Sendable {
@@ -78,6 +95,8 @@ struct StatusReport: Codable, Sendable {
     var connections: Connections
     var rules: Rules
     var storedPaths: StoredPaths
+    /// `nil` where nothing is offloaded.
+    var carriedConnections: CarriedConnections?
     var neighbours: Int
     var socket: Socket
 
@@ -110,6 +129,12 @@ extension StatusReport {
                 + (storedPaths.verified == 0
                     ? "" : ", \(storedPaths.verified) verified, \(storedPaths.mismatches) differed")
         )
+        if let carried = carriedConnections {
+            lines.append(
+                "offload: \(carried.used) connections of up to \(carried.capacity)"
+                    + (carried.refused == 0
+                        ? "" : ", none was free \(carried.refused) times"))
+        }
         if rules.generation > 0 {
             lines.append(
                 "chains compiled: \(rules.chainsCompiled), \(rules.chainsCompiledLast) by the last change"
@@ -140,6 +165,12 @@ extension StatusReport {
                 + "in \(interface.receivedFrames) frames \(interface.receivedBytes) bytes, "
                 + "out \(interface.sentFrames) frames \(interface.sentBytes) bytes"
         ]
+        if let offload = interface.offload {
+            lines.append(
+                "  offload: \(offload.road), \(offload.reason); \(offload.carried) frames carried, "
+                    + "\(offload.handedBack) came back"
+                    + (offload.failed == 0 ? "" : ", \(offload.failed) lost for want of memory"))
+        }
         let losses = [
             (interface.overruns, "lost: the receive ring was full"),
             (interface.oversized, "lost: larger than a ring slot"),

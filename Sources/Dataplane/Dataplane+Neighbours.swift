@@ -7,7 +7,14 @@ import Wire
 extension Dataplane {
     /// Takes over what the kernel says of a neighbour; packets that wait for it go on in this call.
     public func apply(_ update: NeighbourUpdate, now: Timestamp) {
+        let known = neighbours.mac(interface: update.interface, address: update.address)
         neighbours.apply(update)
+        // Whoever carries packets past this data plane writes the address that he was told.
+        if let known, engine.carrier != nil,
+            neighbours.mac(interface: update.interface, address: update.address) != known
+        {
+            engine.endPaths()
+        }
         guard !neighbourQueue.isEmpty else { return }
         // Only an event says that resolution failed: the table may still hold an older failure.
         let failed =

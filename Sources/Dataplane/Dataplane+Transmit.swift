@@ -141,6 +141,14 @@ extension Dataplane {
             TransmitMetadata(offload: carried.packet.offload, time: carried.time))
     }
 
+    /// The Ethernet addresses of what leaves that way; `nil` where nothing would leave at once.
+    public func ethernetAddresses(_ egress: Egress) -> (target: MACAddress, source: MACAddress)? {
+        guard let slot = ports.position(egress.interface), !ports.slots[slot].carriesOwnPackets,
+            let source = ports.slots[slot].mac, let target = targetMAC(egress)
+        else { return nil }
+        return (target, source)
+    }
+
     /// `nil` where the next hop must be resolved first.
     func targetMAC(_ egress: Egress) -> MACAddress? {
         let hop = egress.nextHop

@@ -41,7 +41,9 @@ public final class Dataplane {
     public weak var resolver: (any NeighbourResolver)?
     public internal(set) var counters = DataplaneCounters()
     /// Which frames to trace, asked once per frame; `nil` traces nothing and costs nothing.
-    public var traceFilter: ((RawSpan, FrameMetadata) -> Bool)?
+    public var traceFilter: ((RawSpan, FrameMetadata) -> Bool)? {
+        didSet { engine.carrier?.suspend(traceFilter != nil) }
+    }
     public var onTrace: ((TraceRecord) -> Void)?
 
     var ports = PortTable()
@@ -94,10 +96,14 @@ public final class Dataplane {
         ports.add(port, isHost: true, routes: engine.routes)
     }
 
-    public func removePort(_ interface: InterfaceIndex) { ports.remove(interface) }
+    public func removePort(_ interface: InterfaceIndex) {
+        engine.endPaths()
+        ports.remove(interface)
+    }
 
     /// Counters go on where the old rules' stood.
     public func install(_ rules: CompiledRuleset) {
+        engine.endPaths()
         rules.adoptCounters(from: engine.rules)
         engine.rules = rules
     }

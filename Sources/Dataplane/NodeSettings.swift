@@ -86,6 +86,7 @@ extension Dataplane {
             return settings
         }
         set {
+            engine.endPaths()
             engine.connections.settings = newValue.conntrack
             limiter.limits = newValue.answers
             defaultTimeToLive = newValue.defaultTimeToLive

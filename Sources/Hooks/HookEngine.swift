@@ -28,6 +28,7 @@ public final class HookEngine {
     public var rules: CompiledRuleset {
         willSet {
             forgetPaths(countedBy: rules)
+            carrier?.settle()
             rules.onReading = nil
         }
         didSet {
@@ -52,6 +53,18 @@ public final class HookEngine {
     public internal(set) var pathMismatches: UInt64 = 0
     public var onPathMismatch: ((PathMismatch) -> Void)?
     let storedPaths = StoredPaths()
+    /// Numbers the rules and routes that stored paths come from. After four billion changes a path could be taken
+    /// for a new one: not even one change a second gets there in a century.
+    public internal(set) var snapshot: UInt32 = 1
+    /// Carries packets along stored paths past the engine.
+    public weak var carrier: (any PathCarrier)? {
+        didSet {
+            offersPaths = carrier != nil
+            offers.reserveCapacity(Self.offerCapacity)
+        }
+    }
+    private(set) var offersPaths = false
+    var offers: ContiguousArray<ConnectionID> = []
     /// The path of the packet in hand.
     var draft = PathDraft()
     /// What `statistic --mode random` draws from.
@@ -87,13 +100,19 @@ public final class HookEngine {
         random = SeededRandom(seed: seed)
         state = MatchState(connections, secret: seed)
         state.follow(rules.stateful, now: now)
-        director.onActivity = { [unowned self] in hasServices = $0 }
+        director.onActivity = { [unowned self] in
+            if hasServices != $0 { endPaths() }
+            hasServices = $0
+        }
         watchRules()
     }
 
     /// Who reads the rules' counters reads those of stored paths, too.
     private func watchRules() {
-        rules.onReading = { [weak self] in self?.settlePaths(to: $0) }
+        rules.onReading = { [weak self] in
+            self?.carrier?.settle()
+            self?.settlePaths(to: $0)
+        }
         rulesTrack = rules.needsTracking
         rulesTranslate = rules.hasNAT
     }
@@ -145,7 +164,9 @@ public final class HookEngine {
                 view, tuple, bucket: bucket, offload: offload, ingress: ingress, mark: mark)
         else { return nil }
         foreseen = follow(way, &bytes, &view, offload)
-        return foreseen == nil ? way.path : nil
+        guard foreseen == nil else { return nil }
+        if offersPaths { offer(connections.connection(way.flow)) }
+        return way.path
     }
 
     /// As many paths may be stored; a power of two.

@@ -93,6 +93,7 @@ extension HookEngine {
         packet.tracked = Tracked(
             state: .established, connection: connections.connection(way.flow),
             direction: way.flow.direction)
+        if offersPaths { offer(connections.connection(way.flow)) }
         let path = storedPaths[way.path]
         packet.mark = path.lastMark
         packet.outInterface = path.egress
@@ -116,12 +117,15 @@ extension HookEngine {
                     mtu: Int32(truncatingIfNeeded: egress.mtu), number: number))
         else { return }
         connections.note(path.rawValue, for: id, packet.tracked.direction)
+        if offersPaths { offer(id) }
     }
 
     /// What was stored is walked again.
     func forgetPaths(countedBy rules: CompiledRuleset) {
         settlePaths(to: rules)
         storedPaths.removeAll()
+        snapshot &+= 1
+        carrier?.follow(snapshot: snapshot)
     }
 
     /// Adds what packets on stored paths counted to the counters of the rules.

@@ -22,7 +22,7 @@ enum Decode {
             let name = attributes[IFLA_IFNAME].flatMap({ InterfaceName($0.text()) })
         else { return nil }
         let flags = InterfaceFlags(rawValue: message.body.u32(8))
-        let interface = Interface(
+        var interface = Interface(
             index: index, name: name,
             mac: flags.contains(.loopback) ? nil : attributes[IFLA_ADDRESS]?.mac(),
             mtu: Int(attributes.u32(IFLA_MTU) ?? 0), flags: flags, kind: kind(attributes),
@@ -30,6 +30,7 @@ enum Decode {
             link: attributes[IFLA_LINK_NETNSID] == nil
                 ? InterfaceIndex(rawValue: attributes.u32(IFLA_LINK) ?? 0) : .none,
             group: attributes.u32(IFLA_GROUP) ?? 0)
+        interface.hasQueue = attributes[IFLA_QDISC]?.text() != "noqueue"
         return LinkReport(interface: interface, settings: settings(attributes))
     }
 

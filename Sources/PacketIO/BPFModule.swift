@@ -13,6 +13,13 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
     /// The end of the verifier's log, where there is one.
     public var log: String
 
+    package init(object: String, operation: String, code: Int32, log: String) {
+        self.object = object
+        self.operation = operation
+        self.code = code
+        self.log = log
+    }
+
     public var description: String {
         let reason = unsafe String(cString: strerror(code))
         let hint =
@@ -22,12 +29,15 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-@safe final class BPFModule {
+@safe package final class BPFModule {
     private let name: String
     private let object: OpaquePointer
 
-    /// Loads `source`; maps named in `sharing` are not created but taken over from the descriptor.
-    init(_ source: BPFObject, sharing: [String: Int32] = [:]) throws(BPFError) {
+    /// Loads `source`; maps named in `sharing` are not created but taken over from the descriptor, and those in
+    /// `entries` hold as many as it says.
+    package init(
+        _ source: BPFObject, sharing: [String: Int32] = [:], entries: [String: UInt32] = [:]
+    ) throws(BPFError) {
         // libbpf writes to stderr unless told otherwise; what matters is in the error.
         unsafe libbpf_set_print(nil)
         name = source.name
@@ -44,6 +54,10 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
                 for (map, descriptor) in sharing {
                     let shared = unsafe bpf_object__find_map_by_name(object, map)
                     unsafe bpf_map__reuse_fd(shared, descriptor)
+                }
+                for (map, count) in entries {
+                    let sized = unsafe bpf_object__find_map_by_name(object, map)
+                    unsafe bpf_map__set_max_entries(sized, count)
                 }
                 guard unsafe bpf_object__load(object) == 0 else {
                     let code = errno
@@ -67,13 +81,13 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
 
     deinit { unsafe bpf_object__close(object) }
 
-    func program(_ name: String) -> Int32 {
+    package func program(_ name: String) -> Int32 {
         let program = unsafe bpf_object__find_program_by_name(object, name)
         precondition(unsafe program != nil, "bpf/\(self.name).bpf.c has no program \(name)")
         return unsafe bpf_program__fd(program)
     }
 
-    func map(_ name: String) -> Int32 {
+    package func map(_ name: String) -> Int32 {
         let map = unsafe bpf_object__find_map_by_name(object, name)
         precondition(unsafe map != nil, "bpf/\(self.name).bpf.c has no map \(name)")
         return unsafe bpf_map__fd(map)

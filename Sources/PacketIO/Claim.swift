@@ -19,7 +19,7 @@ public import Wire
 /// The node's BPF programs, loaded once for all interfaces.
 public final class NodePrograms {
     public let heartbeat: Heartbeat
-    let module: BPFModule
+    package let module: BPFModule
 
     /// Loads the programs. The heartbeat has not begun: until the first beat they claim nothing.
     public init() throws {
@@ -32,7 +32,7 @@ public final class NodePrograms {
 
     /// Attaches the claim to the port's interface.
     public func claim(_ port: PacketPort) throws(BPFError) -> Claim {
-        try Claim(module: module, interface: port.interface)
+        try Claim(module: module, program: "sluice_claim", interface: port.interface)
     }
 }
 
@@ -51,11 +51,14 @@ public final class Claim {
     private let module: BPFModule
     private var link: Int32
 
-    init(module: BPFModule, interface: InterfaceIndex) throws(BPFError) {
+    /// - Parameter program: one of `module` that counts in its map `counters`.
+    package init(
+        module: BPFModule, program: String, interface: InterfaceIndex
+    ) throws(BPFError) {
         self.module = module
         self.interface = interface
         try Self.makeCounters(module, interface)
-        link = try module.attach("sluice_claim", to: interface.rawValue, .ingress)
+        link = try module.attach(program, to: interface.rawValue, .ingress)
     }
 
     deinit { detach() }

@@ -62,6 +62,8 @@ public struct Interface: Hashable, Sendable {
     /// The other end of a veth, the lower device of a VLAN or macvlan, where it is in this namespace.
     public var link: InterfaceIndex
     public var group: UInt32
+    /// Packets pass a queueing discipline on their way out, when the kernel last told of the interface.
+    public var hasQueue = true
     public var settings: InterfaceSettings
 
     public init(

@@ -47,6 +47,11 @@ struct RunCommand: ParsableCommand {
             the two differ; 'sluice status' counts both.
             """)
     var verifyFastPath = false
+    @Option(
+        help: ArgumentHelp(
+            "Whether programs in the kernel carry the packets of established flows.",
+            valueName: "off|tc"))
+    var offload: String = "off"
     @Option(help: ArgumentHelp("How many connections the table holds.", valueName: "count"))
     var capacity = 65_536
     @Option(
@@ -62,6 +67,10 @@ struct RunCommand: ParsableCommand {
             throw Refusal("--on-death \(onDeath): expected open or closed")
         }
         configuration.onDeath = choice
+        guard let road = RunConfiguration.Offload(rawValue: offload) else {
+            throw Refusal("--offload \(offload): expected off or tc")
+        }
+        configuration.offload = road
         configuration.takesOver = takeOver
         configuration.logFile = log
         configuration.verifiesPaths = verifyFastPath

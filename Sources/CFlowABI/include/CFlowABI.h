@@ -67,3 +67,121 @@ struct sluice_host_counters {
     /// Frames that are not IPv4 or carry no interface.
     uint64_t discarded;
 };
+
+// Established flows that the programs in the kernel carry without the daemon (Sources/Offload, bpf/offload.bpf.c).
+
+/// What tells a flow's packets from others where they arrive: big endian but for `interface` and `protocol`.
+struct sluice_flow_key {
+    uint32_t interface;
+    uint32_t source;
+    uint32_t destination;
+    uint16_t source_port;
+    uint16_t destination_port;
+    uint32_t protocol;
+};
+
+/// One end's window, as connection tracking keeps it.
+struct sluice_flow_end {
+    uint32_t end;
+    uint32_t max_end;
+    uint32_t max_window;
+    uint32_t max_ack;
+    uint8_t scale;
+    /// IP_CT_TCP_FLAG_*.
+    uint8_t flags;
+    uint16_t unused;
+};
+
+#define SLUICE_END_SACK_PERMITTED 0x02
+#define SLUICE_END_DATA_UNACKNOWLEDGED 0x10
+#define SLUICE_END_HIGHEST_ACK_KNOWN 0x20
+
+/// What becomes of the packets of one direction. Addresses and ports are big endian.
+struct sluice_flow_way {
+    struct sluice_flow_key key;
+    uint32_t new_source;
+    uint32_t new_destination;
+    uint16_t new_source_port;
+    uint16_t new_destination_port;
+    uint32_t egress;
+    uint32_t mtu;
+    /// What the rewriting adds to a one's complement sum, in the byte order of the packet.
+    uint16_t address_difference;
+    uint16_t port_difference;
+    uint8_t target_mac[6];
+    uint8_t source_mac[6];
+    uint8_t type_of_service;
+    /// SLUICE_WAY_*.
+    uint8_t flags;
+    uint16_t unused;
+    uint32_t unused_either;
+    /// Since they were last collected; IP total lengths.
+    uint64_t packets;
+    uint64_t bytes;
+};
+
+/// Packets may go this way.
+#define SLUICE_WAY_OPEN 0x01
+/// The other end of the egress, a veth, is in another network namespace.
+#define SLUICE_WAY_PEER 0x02
+#define SLUICE_WAY_NEW_ADDRESSES 0x04
+#define SLUICE_WAY_NEW_PORTS 0x08
+
+/// A connection that is carried: an element of an array that both sides map. Whoever holds it (`owner`) may
+/// read and write the rest.
+struct sluice_flow {
+    uint32_t owner;
+    /// The rules and routes that the ways come from.
+    uint32_t snapshot;
+    uint64_t last_seen_ns;
+    /// From then on, and after being idle for as long, a packet is the daemon's.
+    uint64_t until_ns;
+    uint64_t idle_ns;
+    // TCP only. 0 is the original direction, 1 the reply direction.
+    struct sluice_flow_end ends[2];
+    uint32_t last_sequence;
+    uint32_t last_ack;
+    uint32_t last_end;
+    uint16_t last_window;
+    uint8_t last_direction;
+    uint8_t retransmissions;
+    struct sluice_flow_way ways[2];
+    uint64_t unused;
+};
+
+#define SLUICE_FLOW_FREE 0u
+/// A program works on it, for some nanoseconds.
+#define SLUICE_FLOW_BUSY 1u
+/// The daemon has it: its packets go there.
+#define SLUICE_FLOW_DAEMON 2u
+
+/// The one value of the control map.
+struct sluice_offload_control {
+    /// Flows of any other are stale.
+    uint32_t snapshot;
+    uint32_t verifies_checksums;
+    /// All packets go to the daemon.
+    uint32_t is_suspended;
+    uint32_t unused;
+};
+
+/// What the tap decided about the frame that the claim sees next on this CPU.
+struct sluice_handoff {
+    /// A flow's number twice plus the direction; 0 is none.
+    uint32_t which;
+    uint32_t interface;
+    uint32_t length;
+    uint32_t unused;
+};
+
+/// The mark of a frame that was to be carried and is not: the tap takes it, whatever else it knows.
+#define SLUICE_HANDBACK_MARK 0x51ce0002u
+
+/// Counters of the offload on one interface; each CPU has its own copy.
+struct sluice_offload_counters {
+    uint64_t carried;
+    /// Frames that were taken for carried ones and went to the daemon after all.
+    uint64_t handed_back;
+    /// Frames lost because the kernel had no memory to change them.
+    uint64_t failed;
+};

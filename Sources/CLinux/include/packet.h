@@ -47,6 +47,8 @@ int sluice_send_messages(int fd, struct sluice_message *messages, unsigned int c
 ssize_t sluice_receive_frame(int fd, const struct iovec *vector, unsigned int count);
 unsigned int sluice_interface_index(const char *name);
 _Bool sluice_interface_exists(unsigned int ifindex);
+/// Returns once every frame that the kernel was receiving at the call has been received.
+void sluice_wait_for_receivers(void);
 /// IFF_… flags, or a negative errno.
 int sluice_interface_flags(int fd, const char *name);
 /// The interface's MAC address into six bytes; a negative errno on failure.
@@ -59,6 +61,15 @@ static inline uint32_t sluice_load_acquire(const uint8_t *word) {
 }
 static inline void sluice_store_release(uint8_t *word, uint32_t value) {
     __atomic_store_n((uint32_t *)word, value, __ATOMIC_RELEASE);
+}
+
+/// Whether `word` held `expected` and now holds `wanted`; a full barrier if so.
+static inline _Bool sluice_exchange_u32(void *word, uint32_t expected, uint32_t wanted) {
+    return __atomic_compare_exchange_n((uint32_t *)word, &expected, wanted, 0, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_RELAXED);
+}
+static inline void sluice_store_u32(void *word, uint32_t value) {
+    __atomic_store_n((uint32_t *)word, value, __ATOMIC_SEQ_CST);
 }
 
 /// An aligned word that other CPUs read while it changes.
