@@ -15,7 +15,7 @@ int sluice_guard(struct __sk_buff *skb) {
     if (skb->mark == SLUICE_MARK || !is_node_ipv4(skb))
         return TCX_NEXT;
     struct iphdr ip;
-    if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof ip) < 0)
+    if (load_ipv4(skb, 0, &ip, sizeof ip) < 0)
         return TCX_NEXT;
     struct bpf_fib_lookup route = {
         .family = AF_INET,

@@ -19,9 +19,24 @@
 // <sys/socket.h> wants the headers of a whole C library.
 #define AF_INET 2
 
+// Bytes of the IPv4 header, from `offset` on. Counted from the network header: a socket buffer that generic XDP has
+// copied comes to tc ingress with mac_len 0, so that data starts behind the Ethernet header and not, as
+// otherwise, with it. That way reaches the buffer's linear part only; one that ends before the IPv4 header
+// has not been copied.
+static __always_inline long load_ipv4(struct __sk_buff *skb, __u32 offset, void *to, __u32 size) {
+    long status = bpf_skb_load_bytes_relative(skb, offset, to, size, BPF_HDR_START_NET);
+    return status < 0 ? bpf_skb_load_bytes(skb, ETH_HLEN + offset, to, size) : status;
+}
+
+// Neither multicast nor the limited broadcast; big endian.
+static __always_inline bool is_unicast(__be32 destination) {
+    __u32 address = bpf_ntohl(destination);
+    return (address >> 28) != 0xE && address != 0xffffffff;
+}
+
 // Unicast IPv4 to the interface's own MAC address. `pkt_type` is what eth_type_trans found when it
 // compared the destination with the device's address, and what the kernel's IP layer itself goes by, so
-// a changed MAC address is followed at once. Data starts at the Ethernet header in both program types.
+// a changed MAC address is followed at once.
 static __always_inline bool is_node_ipv4(struct __sk_buff *skb) {
     if (skb->pkt_type != PACKET_HOST || skb->protocol != bpf_htons(ETH_P_IP))
         return false;
@@ -30,8 +45,7 @@ static __always_inline bool is_node_ipv4(struct __sk_buff *skb) {
         return false;
     __be32 destination;
     // Too short for an IPv4 header: Sluice counts it, so Sluice takes it.
-    if (bpf_skb_load_bytes(skb, ETH_HLEN + 16, &destination, sizeof destination) < 0)
+    if (load_ipv4(skb, 16, &destination, sizeof destination) < 0)
         return true;
-    __u32 address = bpf_ntohl(destination);
-    return (address >> 28) != 0xE && address != 0xffffffff;
+    return is_unicast(destination);
 }
