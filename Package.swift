@@ -61,8 +61,9 @@ let package = Package(
         .target(
             name: "BPFPrograms", path: "bpf",
             exclude: [
-                "claim.bpf.c", "guard.bpf.c", "host.bpf.c", "offload.bpf.c", "claim.h", "flow.h",
-                "heartbeat.h", "predicate.h",
+                "claim.bpf.c", "divert.bpf.c", "guard.bpf.c", "host.bpf.c", "offload.bpf.c",
+                "claim.h",
+                "flow.h", "heartbeat.h", "predicate.h",
             ],
             swiftSettings: strict, plugins: ["BuildBPF"]),
         .target(
@@ -150,7 +151,12 @@ let package = Package(
                 "NamespaceFixture",
                 "KernelPath", "Scenario",
             ]),
-        tests("PacketIOTests", ["PacketIO", "CLinux", "portprobe", "NamespaceFixture"]),
+        tests(
+            "PacketIOTests",
+            [
+                "PacketIO", "CLinux", "CAllocationCount", "FrameFixture", "portprobe",
+                "NamespaceFixture",
+            ]),
         tests(
             "OffloadTests",
             [

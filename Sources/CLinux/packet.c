@@ -115,6 +115,12 @@ int sluice_interface_flags(int fd, const char *name) {
     return status < 0 ? status : (unsigned short)request.ifr_flags;
 }
 
+int sluice_interface_mtu(int fd, const char *name) {
+    struct ifreq request;
+    int status = interface_request(fd, name, SIOCGIFMTU, &request);
+    return status < 0 ? status : request.ifr_mtu;
+}
+
 int sluice_interface_address(int fd, const char *name, uint8_t *address) {
     struct ifreq request;
     int status = interface_request(fd, name, SIOCGIFHWADDR, &request);

@@ -145,7 +145,8 @@ extension Daemon {
             let programs = try NodePrograms()
             programs.heartbeat.beat(at: Timestamp(nanoseconds: sluice_monotonic()))
             let node = try Node(
-                dataplane: dataplane, mirror: mirror, programs: programs, remarks: remarks)
+                dataplane: dataplane, mirror: mirror, programs: programs,
+                umem: try umem(for: configuration), remarks: remarks)
             node.carryFlows(configuration.offload)
             try node.openHostPort()
             for name in configuration.interfaces {
@@ -172,6 +173,13 @@ extension Daemon {
         } catch {
             throw Refusal("\(error)")
         }
+    }
+
+    /// Memory for the sockets of all interfaces, and of the loopback, which may come later.
+    private static func umem(for configuration: RunConfiguration) throws -> Umem? {
+        guard configuration.portKind == .xdp else { return nil }
+        let names = configuration.interfaces.filter { Node.tapName($0) == nil }
+        return try Umem(sockets: names.reduce(1) { $0 + XDPPort.sockets(for: $1) })
     }
 
     private func serve(_ server: ControlServer, _ signals: Descriptor) throws(Refusal) {

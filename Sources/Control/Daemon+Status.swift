@@ -130,12 +130,22 @@ private struct NodeLook: Sendable {
     ) -> StatusReport.Interface {
         let statistics = port.statistics
         return StatusReport.Interface(
-            name: name, condition: port.condition.words,
+            name: name, condition: port.condition.words, port: Self.words(port),
             receivedFrames: statistics.receivedFrames, receivedBytes: statistics.receivedBytes,
             sentFrames: statistics.sentFrames, sentBytes: statistics.sentBytes,
             overruns: statistics.overruns, oversized: statistics.oversized,
             failedSends: statistics.failedSends, sendRetries: statistics.sendRetries,
             claimed: claimed, stale: stale)
+    }
+
+    private static func words(_ port: any FramePort) -> String {
+        switch port {
+        case let port as XDPPort:
+            let queues = port.queueCount
+            return "af-xdp \(port.mode)" + (queues == 1 ? "" : " by \(queues) queues")
+        case is PacketPort: return "af-packet"
+        default: return "tap"
+        }
     }
 
     private static func fates(_ origin: String, _ tally: Tally) -> StatusReport.Fates {

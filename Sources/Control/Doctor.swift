@@ -29,7 +29,8 @@ public struct Doctor {
     /// In the network namespace of the calling thread.
     public static func examine() -> [Finding] {
         [
-            capabilities(), kernelVersion(), typeInformation(), packetSockets(), tapDevices(),
+            capabilities(), kernelVersion(), typeInformation(), packetSockets(), xdpSockets(),
+            tapDevices(),
             programs(), forwarding(), bridges(), kernelRules(), daemon(),
         ] + tools()
     }
@@ -72,6 +73,17 @@ public struct Doctor {
                 ? "packet sockets open"
                 : "\(SystemError("open a packet socket", number: -number)) (CONFIG_PACKET, CAP_NET_RAW)"
         )
+    }
+
+    private static func xdpSockets() -> Finding {
+        let number = sluice_xsk_open()
+        if number >= 0 { close(number) }
+        return Finding(
+            verdict: number >= 0 ? .ok : .note, subject: "AF_XDP",
+            explanation: number >= 0
+                ? "XDP sockets open"
+                : "\(SystemError("open an XDP socket", number: -number)) (CONFIG_XDP_SOCKETS);"
+                    + " only 'sluice run --io af-xdp' needs it")
     }
 
     private static func tapDevices() -> Finding {

@@ -1,5 +1,6 @@
 // Taking interfaces and giving them back, on the packet thread (or before it starts).
 
+import Dataplane
 import Offload
 import PacketIO
 import Routing
@@ -34,13 +35,29 @@ extension Node {
             let isLoopback = known?.isLoopback ?? false
             // What crosses the loopback is the node's own, and walks.
             let carrier = isLoopback ? nil : offload
-            let port = try PacketPort(
-                interface: name, filter: carrier?.tapFilter ?? programs.tapFilter)
-            let claim = try carrier?.join(port) ?? programs.claim(port)
+            let port = try open(name, filter: carrier?.tapFilter ?? programs.tapFilter)
+            // What is diverted to AF_XDP sockets never comes to a program at tc ingress.
+            let claim =
+                try (port as? PacketPort).flatMap { try carrier?.join($0) } ?? programs.claim(port)
             adopted.append(Adopted(name: name, port: port, claim: claim, isLoopback: isLoopback))
             dataplane.add(port)
         } catch {
             throw Refusal("interface \(name): \(error)")
+        }
+    }
+
+    private func open(_ name: String, filter: Int32) throws -> any FramePort {
+        guard let umem else { return try PacketPort(interface: name, filter: filter) }
+        return try XDPPort(interface: name, programs: programs, umem: umem)
+    }
+
+    /// The programs of AF_XDP ports know their interfaces' addresses and MTUs by heart.
+    func followInterfaces() {
+        for taken in adopted {
+            guard let port = taken.port as? XDPPort,
+                let now = mirror.snapshot.interface(port.interface), let address = now.mac
+            else { continue }
+            port.follow(address: address, mtu: now.mtu)
         }
     }
 
@@ -54,7 +71,7 @@ extension Node {
         guard let position = adopted.firstIndex(where: { $0.name == name }) else { return }
         let given = adopted.remove(at: position)
         offload?.leave([given.port.interface])
-        given.claim?.detach()
+        given.giveBack()
         dataplane.removePort(given.port.interface)
     }
 
@@ -74,7 +91,7 @@ extension Node {
         // The host's packets first; what the claims took before they went is still delivered.
         stopLeadingHostPackets()
         offload?.leave(adopted.map(\.port.interface))
-        for interface in adopted { interface.claim?.detach() }
+        for interface in adopted { interface.giveBack() }
         for _ in 0..<Self.drainingRounds where dataplane.step(now: now) == 0 { break }
         for interface in adopted { dataplane.removePort(interface.port.interface) }
         adopted = []

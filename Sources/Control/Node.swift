@@ -21,12 +21,21 @@ public final class Node: PacketWork, NeighbourResolver {
         /// `nil` for a TAP of the user's own, which the kernel's IP layer does not see.
         var claim: Claim?
         var isLoopback: Bool
+
+        /// The kernel takes over: a frame is handled twice for a moment rather than lost. What the port has
+        /// already can still be received.
+        func giveBack() {
+            (port as? XDPPort)?.stopDiverting()
+            claim?.detach()
+        }
     }
 
     let dataplane: Dataplane
     let mirror: NetlinkMirror
     let programs: NodePrograms
     let requests: NetlinkRequests
+    /// The memory of AF_XDP ports; `nil` where interfaces are AF_PACKET ports.
+    let umem: Umem?
     var adopted: [Adopted] = []
     /// Carries established flows past this thread, where that was asked for and can be had.
     var offload: FlowOffload?
@@ -54,12 +63,13 @@ public final class Node: PacketWork, NeighbourResolver {
     var connections: ConnectionTable { dataplane.engine.connections }
 
     init(
-        dataplane: Dataplane, mirror: NetlinkMirror, programs: NodePrograms,
+        dataplane: Dataplane, mirror: NetlinkMirror, programs: NodePrograms, umem: Umem?,
         remarks: EventQueue<String>
     ) throws(NetlinkError) {
         self.dataplane = dataplane
         self.mirror = mirror
         self.programs = programs
+        self.umem = umem
         self.remarks = remarks
         requests = try NetlinkRequests()
         dataplane.resolver = self
@@ -108,6 +118,7 @@ public final class Node: PacketWork, NeighbourResolver {
     func apply(_ change: MirrorChange, now: Timestamp) {
         if let routing = change.routing {
             dataplane.install(routing)
+            followInterfaces()
             leadHostPackets()
         }
         for update in change.neighbours { dataplane.apply(update, now: now) }
@@ -137,7 +148,7 @@ public final class Node: PacketWork, NeighbourResolver {
         let gone = adopted.remove(at: position)
         offload?.leave([interface])
         dataplane.removePort(interface)
-        gone.claim?.detach()
+        gone.giveBack()
         vanished.append(gone.name)
         remarks.offer("interface \(gone.name) is gone; the others go on")
     }

@@ -7,12 +7,18 @@ public struct RunConfiguration: Sendable {
     public enum OnDeath: String, CaseIterable, Sendable { case open, closed }
     /// Whether programs in the kernel carry established flows.
     public enum Offload: String, CaseIterable, Sendable { case off, tc }
+    /// What the ports of interfaces are.
+    public enum PortKind: String, CaseIterable, Sendable {
+        case packet = "af-packet"
+        case xdp = "af-xdp"
+    }
 
     public var interfaces: [String]
     public var rulesFile: String?
     /// A name as `ip netns` knows it, or a path to a namespace file.
     public var networkNamespace: String?
     public var onDeath = OnDeath.open
+    public var portKind = PortKind.packet
     public var takesOver = false
     /// `--log FILE`: where the lines of LOG and TRACE rules go; standard error without it.
     public var logFile: String?

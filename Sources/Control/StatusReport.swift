@@ -6,6 +6,8 @@ struct StatusReport: Codable, Sendable {
     struct Interface: Codable, Sendable {
         var name: String
         var condition: String
+        /// What kind of port it is, and in which mode.
+        var port: String
         var receivedFrames: UInt64
         var receivedBytes: UInt64
         var sentFrames: UInt64
@@ -161,7 +163,7 @@ extension StatusReport {
 
     private static func lines(_ interface: Interface) -> [String] {
         var lines = [
-            "interface \(interface.name): \(interface.condition), "
+            "interface \(interface.name): \(interface.condition), \(interface.port), "
                 + "in \(interface.receivedFrames) frames \(interface.receivedBytes) bytes, "
                 + "out \(interface.sentFrames) frames \(interface.sentBytes) bytes"
         ]

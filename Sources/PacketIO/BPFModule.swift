@@ -3,6 +3,7 @@
 
 import BPFPrograms
 import CBPF
+import CLinux
 import Glibc
 
 /// A BPF object that the kernel refused.
@@ -103,6 +104,24 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
         guard link >= 0 else {
             throw BPFError(
                 object: name, operation: "attach \(program) to interface \(interface) (Linux 6.6)",
+                code: -link, log: "")
+        }
+        return link
+    }
+
+    /// The same for an interface's XDP hook, in the driver or in generic mode.
+    func attachXDP(_ program: String, to interface: UInt32, generic: Bool) throws(BPFError) -> Int32
+    {
+        var options = unsafe bpf_link_create_opts()
+        unsafe options.sz = optionsSize(through: \bpf_link_create_opts.flags)
+        unsafe options.flags = UInt32(generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE)
+        let link = unsafe bpf_link_create(
+            self.program(program), Int32(bitPattern: interface), BPF_XDP, &options)
+        guard link >= 0 else {
+            let reason =
+                link == -EBUSY || link == -EEXIST ? ", which has another XDP program already" : ""
+            throw BPFError(
+                object: name, operation: "attach \(program) to interface \(interface)\(reason)",
                 code: -link, log: "")
         }
         return link

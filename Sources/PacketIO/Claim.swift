@@ -13,6 +13,7 @@
 import BPFPrograms
 import CBPF
 import CFlowABI
+public import Dataplane
 import Glibc
 public import Wire
 
@@ -30,8 +31,8 @@ public final class NodePrograms {
     /// The socket filter for `PacketPort`: the same predicate that the claim applies.
     public var tapFilter: Int32 { module.program("sluice_tap") }
 
-    /// Attaches the claim to the port's interface.
-    public func claim(_ port: PacketPort) throws(BPFError) -> Claim {
+    /// Attaches the claim to the port's interface: a `PacketPort` or an `XDPPort`.
+    public func claim(_ port: any FramePort) throws(BPFError) -> Claim {
         try Claim(module: module, program: "sluice_claim", interface: port.interface)
     }
 }

@@ -163,7 +163,7 @@ public import Wire
 
     /// The kernel says ENETDOWN both for an interface that is down and for one that is gone; only the
     /// first can come back, and the socket then receives again by itself.
-    private func notice(error: Int32) {
+    func notice(error: Int32) {
         switch error {
         case 0: return
         case ENETDOWN, ENXIO, ENODEV:

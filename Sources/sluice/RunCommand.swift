@@ -20,6 +20,11 @@ struct RunCommand: ParsableCommand {
         help: ArgumentHelp(
             "Whether the kernel forwards once the daemon is dead.", valueName: "open|closed"))
     var onDeath: String = "open"
+    @Option(
+        help: ArgumentHelp(
+            "What carries frames between the interfaces and Sluice.", valueName: "af-packet|af-xdp"
+        ))
+    var io: String = "af-packet"
     @Flag(help: "Take the kernel's own rules over, and give them back at the end.")
     var takeOver = false
     @Option(
@@ -71,6 +76,15 @@ struct RunCommand: ParsableCommand {
             throw Refusal("--offload \(offload): expected off or tc")
         }
         configuration.offload = road
+        guard let portKind = RunConfiguration.PortKind(rawValue: io) else {
+            throw Refusal("--io \(io): expected af-packet or af-xdp")
+        }
+        configuration.portKind = portKind
+        guard portKind == .packet || road == .off else {
+            throw Refusal(
+                "--io af-xdp takes frames before they come to the program of --offload \(offload);"
+                    + " expected one of the two")
+        }
         configuration.takesOver = takeOver
         configuration.logFile = log
         configuration.verifiesPaths = verifyFastPath

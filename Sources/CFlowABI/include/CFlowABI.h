@@ -185,3 +185,20 @@ struct sluice_offload_counters {
     /// Frames lost because the kernel had no memory to change them.
     uint64_t failed;
 };
+
+/// Queues of an interface that get an AF_XDP socket each; the frames of others go to the tap.
+#define SLUICE_DIVERT_QUEUES 8
+
+/// What the program that diverts to AF_XDP sockets goes by; written while it runs. A torn or old value sends
+/// a frame to the tap, or one to Sluice that it drops as not the node's.
+struct sluice_divert_settings {
+    /// The interface's Ethernet address, as it lies in a frame.
+    uint16_t address[3];
+    /// The longest frame that fits a socket's buffers, in bytes.
+    uint16_t largest;
+    /// The program runs on socket buffers (generic mode).
+    uint8_t is_generic;
+    /// TCP goes to the tap. Where some of a connection's segments are too long for a socket the others must
+    /// not overtake them.
+    uint8_t leaves_tcp;
+};

@@ -7,3 +7,4 @@
 #include "packet.h"
 #include "peer.h"
 #include "tun.h"
+#include "xdp.h"

@@ -51,6 +51,8 @@ _Bool sluice_interface_exists(unsigned int ifindex);
 void sluice_wait_for_receivers(void);
 /// IFF_… flags, or a negative errno.
 int sluice_interface_flags(int fd, const char *name);
+/// Its MTU in bytes, or a negative errno.
+int sluice_interface_mtu(int fd, const char *name);
 /// The interface's MAC address into six bytes; a negative errno on failure.
 int sluice_interface_address(int fd, const char *name, uint8_t *address);
 

@@ -1,0 +1,23 @@
+// What both roads share.
+#pragma once
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "CForwarder.h"
+
+#define FORWARDER_BATCH 256
+#define FORWARDER_WAIT_MS 100
+
+/// Whether the frame is IPv4 to this port; if so, its addresses become those of the other one.
+static inline bool rewrite(uint8_t *frame, unsigned int length, const struct forwarder_port *from,
+                           const struct forwarder_port *to) {
+    if (length < 34 || memcmp(frame, from->address, 6) != 0 || frame[12] != 8 || frame[13] != 0)
+        return false;
+    memcpy(frame, to->neighbour, 6);
+    memcpy(frame + 6, to->address, 6);
+    return true;
+}
+
+int forward_packet(const struct forwarder_port ports[2], const volatile int *stop);
+int forward_xdp(const struct forwarder_port ports[2], const volatile int *stop);
