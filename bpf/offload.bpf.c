@@ -16,6 +16,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct sk_buff {
     __u8 ip_summed : 2;
+    __u16 mac_len;
 };
 #pragma clang attribute pop
 
@@ -58,8 +59,10 @@ static __always_inline __u32 candidate(struct __sk_buff *skb) {
         return 0;
     if (*(__u8 *)&head.ip != 0x45 || (head.ip.frag_off & bpf_htons(0x3fff)) || head.ip.ttl <= 1)
         return 0;
-    // The daemon sends without the tag.
-    if (skb->vlan_present)
+    // The daemon sends without the tag. And what generic XDP has copied comes to tc ingress without its Ethernet
+    // header (`load_ipv4`).
+    struct sk_buff *kernel = bpf_cast_to_kern_ctx(skb);
+    if (skb->vlan_present || BPF_CORE_READ(kernel, mac_len) != ETH_HLEN)
         return 0;
     __u32 length = bpf_ntohs(head.ip.tot_len);
     if (head.ip.protocol == IPPROTO_TCP) {
