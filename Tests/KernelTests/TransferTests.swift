@@ -125,7 +125,7 @@ extension KernelTests {
             }
         }
 
-        @Test("of one TCP stream reach at least a third of the kernel's rate, unoptimised", .needsDaemon)
+        @Test("of one TCP stream reach at least a third of the kernel's rate", .needsDaemon)
         func throughput() throws {
             var rates: [Twin: [Double]] = [:]
             // Alternating, because the machine's speed drifts. The best of each counts: whatever else
