@@ -59,8 +59,8 @@ extension Dataplane {
 
     /// The third pass.
     private func expedite(_ slot: PortSlot) {
-        var forwarded: UInt64 = 0
-        var way = Outlet()
+        var expressed: UInt64 = 0
+        var outlet = Outlet()
         forBatch { frame, metadata, index in
             guard let view = expected(frame.bytes, slot) else {
                 return receive(&frame, metadata, slot)
@@ -72,8 +72,8 @@ extension Dataplane {
                 ingress: slot.interface, mark: metadata.mark, now: metadata.time,
                 foreseen: &foreseen)
             if let path {
-                forwarded &+= 1
-                leave(&frame, left, path, metadata, slot, &way)
+                expressed &+= 1
+                leave(&frame, left, path, metadata, slot, &outlet)
             } else {
                 counters.interface.received &+= 1
                 var packet = packet(view, metadata, slot)
@@ -81,7 +81,7 @@ extension Dataplane {
                 enter(&frame, Carried(packet, origin: .interface, time: metadata.time))
             }
         }
-        counters.interface.received &+= forwarded
+        counters.interface.received &+= expressed
     }
 
     /// The packet of a frame for this node; `nil` where there is any doubt.

@@ -125,13 +125,13 @@ extension KernelTests {
             }
         }
 
-        @Test("of one TCP stream reach at least a third of the kernel's rate", .needsDaemon)
+        @Test("of one TCP stream reach at least half of the kernel's rate", .needsDaemon)
         func throughput() throws {
             var rates: [Twin: [Double]] = [:]
             // Alternating, because the machine's speed drifts. The best of each counts: whatever else
             // runs here can only take away.
             let best = { (twin: Twin) in rates[twin]?.max() ?? 0 }
-            for round in 0..<8 where round < 3 || best(.sluice) < best(.kernel) / 3 {
+            for round in 0..<8 where round < 3 || best(.sluice) < best(.kernel) / 2 {
                 for twin in Twin.allCases {
                     rates[twin, default: []].append(try withLab(twin, Self.gigabitsPerSecond))
                 }
@@ -139,7 +139,7 @@ extension KernelTests {
             print(
                 "iperf3, one stream, Gbit/s: kernel \(rates[.kernel] ?? []),"
                     + " Sluice \(rates[.sluice] ?? [])")
-            #expect(best(.sluice) >= best(.kernel) / 3)
+            #expect(best(.sluice) >= best(.kernel) / 2)
         }
 
         private static func gigabitsPerSecond(_ lab: RunningLab) throws -> Double {

@@ -44,6 +44,26 @@ func send(_ bytes: [UInt8], on port: any FramePort, offload: OffloadHeader = .no
     port.flush()
 }
 
+/// A datagram of a local socket on the left arrives at `port` with the mark of a partial checksum, and what is sent
+/// back with it by `back` is delivered.
+func checkPartialChecksum(_ wire: Wire2, _ port: any FramePort, _ back: any FramePort) throws {
+    try wire.left.run("sh", "-c", "echo hello | socat -u - UDP4:10.9.0.2:7")
+    let seen = try #require(first(port) { $0.bytes.count == 48 && $0.bytes[23] == 17 })
+    #expect(seen.metadata.offload.needsChecksum)
+    #expect(seen.metadata.offload.checksumStart == 34)
+    #expect(seen.metadata.offload.checksumOffset == 6)
+    // To a socket that verifies checksums: one that was finished wrongly would not be delivered.
+    let listener = try BackgroundProcess(
+        in: wire.left, "socat", "-u", "UDP4-RECV:7", "STDOUT", awaitLine: false)
+    var echo = seen.bytes
+    echo.replaceSubrange(0..<12, with: seen.bytes[6..<12] + seen.bytes[0..<6])
+    echo.replaceSubrange(26..<34, with: seen.bytes[30..<34] + seen.bytes[26..<30])
+    while try !wire.left.run("ss", "-Hlun").contains(":7 ") {}
+    send(echo, on: back, offload: seen.metadata.offload)
+    #expect(listener.line() == "hello\n")
+    #expect(back.statistics.sentFrames == 1)
+}
+
 /// Two namespaces and a wire.
 struct Wire2 {
     let left: Namespace
@@ -84,21 +104,7 @@ struct PacketPortTests {
         let wire = try Wire2()
         let port = try wire.right.inside { try PacketPort(interface: "b0") }
         let back = try wire.right.inside { try PacketPort(interface: "b0") }
-        try wire.left.run("sh", "-c", "echo hello | socat -u - UDP4:10.9.0.2:7")
-        let seen = try #require(first(port) { $0.bytes.count == 48 && $0.bytes[23] == 17 })
-        #expect(seen.metadata.offload.needsChecksum)
-        #expect(seen.metadata.offload.checksumStart == 34)
-        #expect(seen.metadata.offload.checksumOffset == 6)
-        // To a socket that verifies checksums: one that was finished wrongly would not be delivered.
-        let listener = try BackgroundProcess(
-            in: wire.left, "socat", "-u", "UDP4-RECV:7", "STDOUT", awaitLine: false)
-        var echo = seen.bytes
-        echo.replaceSubrange(0..<12, with: seen.bytes[6..<12] + seen.bytes[0..<6])
-        echo.replaceSubrange(26..<34, with: seen.bytes[30..<34] + seen.bytes[26..<30])
-        while try !wire.left.run("ss", "-Hlun").contains(":7 ") {}
-        send(echo, on: back, offload: seen.metadata.offload)
-        #expect(listener.line() == "hello\n")
-        #expect(back.statistics.sentFrames == 1)
+        try checkPartialChecksum(wire, port, back)
     }
 
     @Test(
