@@ -61,7 +61,8 @@ let package = Package(
         .target(
             name: "BPFPrograms", path: "bpf",
             exclude: [
-                "claim.bpf.c", "divert.bpf.c", "guard.bpf.c", "host.bpf.c", "offload.bpf.c",
+                "carry.bpf.c", "claim.bpf.c", "divert.bpf.c", "guard.bpf.c", "host.bpf.c",
+                "offload.bpf.c",
                 "claim.h",
                 "flow.h", "heartbeat.h", "predicate.h",
             ],

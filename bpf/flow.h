@@ -45,6 +45,16 @@ struct {
     __type(value, struct sluice_offload_counters);
 } offload_counters SEC(".maps");
 
+// Room to add up a packet's payload in, and for up to three bytes of padding.
+#define SCRATCH 16384
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u8[SCRATCH]);
+} scratch SEC(".maps");
+
 static __always_inline struct sluice_offload_control *current_control(void) {
     __u32 zero = 0;
     return bpf_map_lookup_elem(&control, &zero);
@@ -241,6 +251,70 @@ static __always_inline bool read_plain(void *data, void *data_end, __u32 frame_l
     return true;
 }
 
+// The number of the flow that a packet seems to belong to, twice, plus its direction; 0 for none. Nothing is taken:
+// what is found may have changed when it is.
+static __always_inline __u32 seem(const struct sluice_flow_key *key, __u8 type_of_service,
+                                  __u32 largest, __u8 flags) {
+    struct sluice_offload_control *now = current_control();
+    if (!now || *(volatile __u32 *)&now->is_suspended)
+        return 0;
+    __u32 *found = bpf_map_lookup_elem(&flow_keys, key);
+    if (!found)
+        return 0;
+    __u32 which = *(volatile __u32 *)found;
+    __u32 number = which >> 1;
+    volatile struct sluice_flow *flow = bpf_map_lookup_elem(&flows, &number);
+    if (!flow || flow->owner == SLUICE_FLOW_DAEMON || flow->snapshot != now->snapshot)
+        return 0;
+    volatile struct sluice_flow_way *way = &flow->ways[which & 1];
+    if ((way->flags & flags) != flags || way->type_of_service != type_of_service ||
+        way->mtu < largest)
+        return 0;
+    return which;
+}
+
+// Whether the transport checksum is right; `false` also where that cannot be told. `load` reads from the frame.
+static __always_inline bool transport_adds_up(void *context,
+                                              long (*load)(void *, __u32, void *, __u32),
+                                              const struct plain_packet *packet) {
+    __u32 zero = 0;
+    __u8 *bytes = bpf_map_lookup_elem(&scratch, &zero);
+    if (!bytes)
+        return false;
+    __u32 length = packet->length - 20;
+    if (length < 8 || length > SCRATCH - 4)
+        return false;
+    // In the verifier's sight, which forgets what it knew of a value that went through memory.
+    asm volatile("" : "+r"(length));
+    if (length < 8 || length > SCRATCH - 4)
+        return false;
+    if (load(context, ETH_HLEN + 20, bytes, length) < 0)
+        return false;
+    if (!packet->is_tcp && !*(__u16 *)(bytes + 6))
+        return true;
+    bytes[length] = 0;
+    bytes[length + 1] = 0;
+    bytes[length + 2] = 0;
+    struct {
+        __be32 source, destination;
+        __be16 protocol, length;
+    } pseudo = {packet->key.source, packet->key.destination, bpf_htons(packet->key.protocol),
+                bpf_htons(length)};
+    __s64 sum = bpf_csum_diff(0, 0, (__be32 *)&pseudo, sizeof pseudo, 0);
+    if (sum < 0)
+        return false;
+    __u32 padded = (length + 3) & ~3u;
+    if (padded > SCRATCH)
+        return false;
+    sum = bpf_csum_diff(0, 0, (__be32 *)bytes, padded, sum);
+    // An older kernel adds up 512 bytes at most.
+    if (sum < 0)
+        return false;
+    __u32 folded = (sum & 0xffff) + ((__u32)sum >> 16);
+    folded = (folded & 0xffff) + (folded >> 16);
+    return folded == 0xffff;
+}
+
 // What is done to a packet, out of the flow's reach.
 struct rewriting {
     __u32 source, destination;
@@ -286,6 +360,19 @@ static __always_inline bool follow(struct sluice_flow *flow, __u32 direction,
     __builtin_memcpy(rewriting->macs + 6, way->source_mac, 6);
     rewriting->flags = way->flags;
     return true;
+}
+
+// Takes the flow, if it can be had, has the packet follow the way, and gives the flow back.
+static __always_inline bool take_along(struct sluice_flow *flow, __u32 direction,
+                                       const struct plain_packet *packet,
+                                       struct sluice_offload_control *now, __u64 time,
+                                       struct rewriting *to) {
+    if (!take(flow))
+        return false;
+    bool follows =
+        follow(flow, direction, packet, *(volatile __u32 *)&now->snapshot, time, to);
+    give(flow);
+    return follows;
 }
 
 // Everything but the transport checksum. The time to live, one less, adds ~1 in its byte.

@@ -33,16 +33,6 @@ struct {
     __type(value, struct sluice_handoff);
 } handoff SEC(".maps");
 
-// Room to add up a packet's payload in, and for up to three bytes of padding.
-#define SCRATCH 16384
-
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, __u8[SCRATCH]);
-} scratch SEC(".maps");
-
 static __always_inline struct sluice_handoff *current_handoff(void) {
     __u32 zero = 0;
     return bpf_map_lookup_elem(&handoff, &zero);
@@ -75,9 +65,6 @@ static __always_inline __u32 candidate(struct __sk_buff *skb) {
     } else if (head.ip.protocol != IPPROTO_UDP || skb->gso_size) {
         return 0;
     }
-    struct sluice_offload_control *now = current_control();
-    if (!now || *(volatile __u32 *)&now->is_suspended)
-        return 0;
     struct sluice_flow_key key = {
         .interface = skb->ifindex,
         .source = head.ip.saddr,
@@ -86,18 +73,7 @@ static __always_inline __u32 candidate(struct __sk_buff *skb) {
         .destination_port = head.destination_port,
         .protocol = head.ip.protocol,
     };
-    __u32 *found = bpf_map_lookup_elem(&flow_keys, &key);
-    if (!found)
-        return 0;
-    __u32 which = *(volatile __u32 *)found;
-    __u32 number = which >> 1;
-    volatile struct sluice_flow *flow = bpf_map_lookup_elem(&flows, &number);
-    if (!flow || flow->owner == SLUICE_FLOW_DAEMON || flow->snapshot != now->snapshot)
-        return 0;
-    volatile struct sluice_flow_way *way = &flow->ways[which & 1];
-    if (!(way->flags & SLUICE_WAY_OPEN) || way->type_of_service != head.ip.tos || way->mtu < length)
-        return 0;
-    return which;
+    return seem(&key, head.ip.tos, length, SLUICE_WAY_OPEN);
 }
 
 SEC("socket")
@@ -120,48 +96,16 @@ int sluice_offload_tap(struct __sk_buff *skb) {
     return 0x7fffffff;
 }
 
+static __always_inline long load(void *skb, __u32 offset, void *to, __u32 size) {
+    return bpf_skb_load_bytes(skb, offset, to, size);
+}
+
 // Whether connection tracking would find the transport checksum right; `false` where that cannot be told.
 static __always_inline bool is_verified(struct __sk_buff *skb, const struct plain_packet *packet) {
     struct sk_buff *kernel = bpf_cast_to_kern_ctx(skb);
     __u8 summed = BPF_CORE_READ_BITFIELD(kernel, ip_summed);
-    if (summed == CHECKSUM_PARTIAL || summed == CHECKSUM_UNNECESSARY || skb->gso_size)
-        return true;
-    __u32 zero = 0;
-    __u8 *bytes = bpf_map_lookup_elem(&scratch, &zero);
-    if (!bytes)
-        return false;
-    __u32 length = packet->length - 20;
-    if (length < 8 || length > SCRATCH - 4)
-        return false;
-    // In the verifier's sight, which forgets what it knew of a value that went through memory.
-    asm volatile("" : "+r"(length));
-    if (length < 8 || length > SCRATCH - 4)
-        return false;
-    if (bpf_skb_load_bytes(skb, ETH_HLEN + 20, bytes, length) < 0)
-        return false;
-    if (!packet->is_tcp && !*(__u16 *)(bytes + 6))
-        return true;
-    bytes[length] = 0;
-    bytes[length + 1] = 0;
-    bytes[length + 2] = 0;
-    struct {
-        __be32 source, destination;
-        __be16 protocol, length;
-    } pseudo = {packet->key.source, packet->key.destination, bpf_htons(packet->key.protocol),
-                bpf_htons(length)};
-    __s64 sum = bpf_csum_diff(0, 0, (__be32 *)&pseudo, sizeof pseudo, 0);
-    if (sum < 0)
-        return false;
-    __u32 padded = (length + 3) & ~3u;
-    if (padded > SCRATCH)
-        return false;
-    sum = bpf_csum_diff(0, 0, (__be32 *)bytes, padded, sum);
-    // An older kernel adds up 512 bytes at most.
-    if (sum < 0)
-        return false;
-    __u32 folded = (sum & 0xffff) + ((__u32)sum >> 16);
-    folded = (folded & 0xffff) + (folded >> 16);
-    return folded == 0xffff;
+    return summed == CHECKSUM_PARTIAL || summed == CHECKSUM_UNNECESSARY || skb->gso_size ||
+           transport_adds_up(skb, load, packet);
 }
 
 static __always_inline int hand_back(struct __sk_buff *skb, struct sluice_offload_counters *counter) {
@@ -197,12 +141,7 @@ static __always_inline int carry(struct __sk_buff *skb, __u32 which, __u64 time,
     if (*(volatile __u32 *)&now->verifies_checksums && !is_verified(skb, &packet))
         return hand_back(skb, counter);
     struct rewriting to;
-    if (!take(flow))
-        return hand_back(skb, counter);
-    bool follows =
-        follow(flow, which & 1, &packet, *(volatile __u32 *)&now->snapshot, time, &to);
-    give(flow);
-    if (!follows)
+    if (!take_along(flow, which & 1, &packet, now, time, &to))
         return hand_back(skb, counter);
     // From here on the packet is counted: it goes its way or is lost.
     __u32 checksum = ETH_HLEN + 20 + (packet.is_tcp ? 16 : 6);

@@ -147,7 +147,7 @@ extension Daemon {
             let node = try Node(
                 dataplane: dataplane, mirror: mirror, programs: programs,
                 umem: try umem(for: configuration), remarks: remarks)
-            node.carryFlows(configuration.offload)
+            if let choice = configuration.offload { node.carryFlows(choice) }
             try node.openHostPort()
             for name in configuration.interfaces {
                 try node.adopt(name)

@@ -107,16 +107,18 @@ private struct NodeLook: Sendable {
         _ adopted: Node.Adopted, _ offload: FlowOffload
     ) -> StatusReport.Offload {
         let interface = adopted.port.interface
-        let statistics = offload.statistics(interface)
-        let (road, reason) =
-            switch offload.roads[interface] {
-            case .tc: ("tc", "where super-frames and unfinished checksums pass as they are")
-            case nil where adopted.isLoopback: ("off", "the node's own packets walk")
-            case nil: ("off", "a TAP has no ingress of the kernel's")
-            }
+        let (tc, xdp) = offload.statistics(interface)
+        let road = offload.roads[interface]
+        let reason =
+            road?.reason
+            ?? (adopted.isLoopback
+                ? "the node's own packets walk" : "a TAP has no ingress of the kernel's")
         return StatusReport.Offload(
-            road: road, reason: reason, carried: statistics.carried,
-            handedBack: statistics.handedBack, failed: statistics.failed)
+            road: road?.hook.rawValue ?? "off", reason: reason,
+            carried: tc.carried + (xdp?.carried ?? 0), carriedByXDP: xdp?.carried,
+            handedBack: tc.handedBack, failed: tc.failed + (xdp?.failed ?? 0),
+            refusesXDP: offload.roads.values.contains { $0.hook == .xdp } && road != nil
+                && !offload.takers.contains(interface))
     }
 
     private static func interface(_ host: HostPort) -> StatusReport.Interface {

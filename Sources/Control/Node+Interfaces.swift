@@ -1,6 +1,7 @@
 // Taking interfaces and giving them back, on the packet thread (or before it starts).
 
 import Dataplane
+import Netlink
 import Offload
 import PacketIO
 import Routing
@@ -9,15 +10,43 @@ import Wire
 extension Node {
     /// Has programs in the kernel carry the flows of interfaces that are adopted from here on. Without the
     /// privileges or a kernel for it, the node runs without.
-    func carryFlows(_ choice: RunConfiguration.Offload) {
-        guard choice != .off else { return }
+    func carryFlows(_ choice: RoadChoice) {
         do {
             offload = try FlowOffload(
                 dataplane, sharing: programs,
                 capacity: min(connections.capacity, Self.carriedAtMost))
         } catch {
-            remarks.offer("nothing is offloaded: \(error)")
+            return remarks.offer("nothing is offloaded: \(error)")
         }
+        guard choice != .tc else { return }
+        do throws(NetlinkError) {
+            drivers = try DriverFeatures()
+            roadChoice = choice
+        } catch {
+            remarks.offer("flows are carried at tc ingress only: \(error)")
+        }
+    }
+
+    private func road(_ known: Interface?) -> Road {
+        guard let known else { return .tc }
+        let hasTags = mirror.snapshot.interfaces.contains {
+            $0.kind == .vlan && $0.link == known.index
+        }
+        let features = try? drivers?.features(of: known.index)
+        return .choose(
+            roadChoice, kind: known.kind, runsXDP: features?.contains([.basic, .redirect]) == true,
+            hasTags: hasTags)
+    }
+
+    /// What can be sent to from XDP changes with what is at the other end of a veth, among others.
+    func followDrivers() {
+        guard let drivers, let offload else { return }
+        var takers: Set<InterfaceIndex> = []
+        for interface in offload.roads.keys {
+            let features = try? drivers.features(of: interface)
+            if features?.contains(.transmit) == true { takers.insert(interface) }
+        }
+        offload.follow(takers: takers)
     }
 
     /// Each takes some 400 bytes of the kernel's memory.
@@ -38,9 +67,12 @@ extension Node {
             let port = try open(name, filter: carrier?.tapFilter ?? programs.tapFilter)
             // What is diverted to AF_XDP sockets never comes to a program at tc ingress.
             let claim =
-                try (port as? PacketPort).flatMap { try carrier?.join($0) } ?? programs.claim(port)
+                try (port as? PacketPort).flatMap { try carrier?.join($0, road(known)) }
+                ?? programs.claim(port)
             adopted.append(Adopted(name: name, port: port, claim: claim, isLoopback: isLoopback))
             dataplane.add(port)
+            followInterfaces()
+            followDrivers()
         } catch {
             throw Refusal("interface \(name): \(error)")
         }
@@ -51,13 +83,13 @@ extension Node {
         return try XDPPort(interface: name, programs: programs, umem: umem)
     }
 
-    /// The programs of AF_XDP ports know their interfaces' addresses and MTUs by heart.
+    /// XDP programs know their interfaces' addresses and MTUs by heart.
     func followInterfaces() {
         for taken in adopted {
-            guard let port = taken.port as? XDPPort,
-                let now = mirror.snapshot.interface(port.interface), let address = now.mac
+            guard let now = mirror.snapshot.interface(taken.port.interface), let address = now.mac
             else { continue }
-            port.follow(address: address, mtu: now.mtu)
+            (taken.port as? XDPPort)?.follow(address: address, mtu: now.mtu)
+            offload?.follow(address, of: now.index)
         }
     }
 

@@ -39,6 +39,9 @@ public final class Node: PacketWork, NeighbourResolver {
     var adopted: [Adopted] = []
     /// Carries established flows past this thread, where that was asked for and can be had.
     var offload: FlowOffload?
+    var roadChoice = RoadChoice.tc
+    /// What drivers do with XDP, where the choice asks for that.
+    var drivers: DriverFeatures?
     /// The port to the node's own sockets, and the rules and routes that lead their packets to it.
     var host: HostPort?
     var hostPlan = HostRoutes.Plan()
@@ -77,7 +80,7 @@ public final class Node: PacketWork, NeighbourResolver {
 
     public var descriptors: [Int32] {
         [mirror.fileDescriptor] + adopted.map(\.port.descriptor)
-            + (host.map { [$0.descriptor] } ?? [])
+            + (host.map { [$0.descriptor] } ?? []) + (drivers.map { [$0.descriptor] } ?? [])
     }
 
     public var deadline: Timestamp? { dataplane.nextDeadline }
@@ -105,6 +108,7 @@ public final class Node: PacketWork, NeighbourResolver {
     private func followKernel(now: Timestamp) {
         do throws(NetlinkError) {
             apply(try mirror.process(), now: now)
+            if try drivers?.haveChanged() == true { followDrivers() }
             guard now >= nextCheck else { return }
             nextCheck = Timestamp(nanoseconds: now.nanoseconds + 2_000_000_000)
             // Some settings change without a message.

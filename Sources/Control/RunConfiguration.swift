@@ -2,11 +2,11 @@
 
 import Conntrack
 public import Dataplane
+public import Offload
 
 public struct RunConfiguration: Sendable {
     public enum OnDeath: String, CaseIterable, Sendable { case open, closed }
-    /// Whether programs in the kernel carry established flows.
-    public enum Offload: String, CaseIterable, Sendable { case off, tc }
+    public typealias Offload = RoadChoice
     /// What the ports of interfaces are.
     public enum PortKind: String, CaseIterable, Sendable {
         case packet = "af-packet"
@@ -26,7 +26,8 @@ public struct RunConfiguration: Sendable {
     public var nflog: [(group: UInt16, file: String)] = []
     /// Packets on stored paths walk as well, and both are compared.
     public var verifiesPaths = false
-    public var offload = Offload.off
+    /// Where programs in the kernel carry established flows; `nil` for nowhere.
+    public var offload: Offload?
     public var settings = NodeSettings()
     /// The settings that `--set` named: the others of `net.ipv4` begin as the kernel has them.
     public var named: Set<String> = []

@@ -28,8 +28,12 @@ struct StatusReport: Codable, Sendable {
         var road: String
         var reason: String
         var carried: UInt64
+        /// Of those, before they had a socket buffer; `nil` where there is no XDP program.
+        var carriedByXDP: UInt64?
         var handedBack: UInt64
         var failed: UInt64
+        /// There are XDP programs, and what they carry cannot leave by this interface.
+        var refusesXDP: Bool
     }
 
     /// Connections whose packets programs in the kernel carry.
@@ -170,8 +174,12 @@ extension StatusReport {
         if let offload = interface.offload {
             lines.append(
                 "  offload: \(offload.road), \(offload.reason); \(offload.carried) frames carried, "
+                    + (offload.carriedByXDP.map { "\($0) of them in XDP, " } ?? "")
                     + "\(offload.handedBack) came back"
-                    + (offload.failed == 0 ? "" : ", \(offload.failed) lost for want of memory"))
+                    + (offload.failed == 0 ? "" : ", \(offload.failed) lost for want of memory")
+                    + (offload.refusesXDP
+                        ? "; takes nothing from XDP, for its driver or the other end does not" : "")
+            )
         }
         let losses = [
             (interface.overruns, "lost: the receive ring was full"),

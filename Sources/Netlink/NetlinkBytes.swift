@@ -39,6 +39,7 @@ package struct NetlinkBytes {
     }
     package func u16(_ offset: Int) -> UInt16 { integer(offset) ?? 0 }
     package func u32(_ offset: Int) -> UInt32 { integer(offset) ?? 0 }
+    package func u64(_ offset: Int) -> UInt64 { integer(offset) ?? 0 }
 
     private func integer<Value: FixedWidthInteger & BitwiseCopyable>(_ offset: Int) -> Value? {
         let size = MemoryLayout<Value>.size

@@ -10,6 +10,7 @@ package final class NetlinkSocket {
     package enum Family: Int32, Sendable {
         case routing = 0
         case netfilter = 12
+        case generic = 16
     }
 
     package let descriptor: Int32

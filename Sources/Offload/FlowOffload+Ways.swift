@@ -33,6 +33,7 @@ extension FlowOffload {
         way.target_mac = addresses.target.octets
         way.source_mac = addresses.source.octets
         way.flags |= UInt8(SLUICE_WAY_OPEN)
+        if takers.contains(path.egress.interface) { way.flags |= UInt8(SLUICE_WAY_XDP) }
         if mayEnterPeer(path.egress.interface), !addresses.target.isGroup {
             way.flags |= UInt8(SLUICE_WAY_PEER)
         }

@@ -24,12 +24,6 @@ import Ruleset
 import Wire
 
 public final class FlowOffload {
-    /// How an interface's packets are carried.
-    public enum Road: String, Sendable {
-        /// At tc ingress.
-        case tc
-    }
-
     /// What a person is told.
     public struct Summary: Sendable {
         public var connections: Int
@@ -54,7 +48,12 @@ public final class FlowOffload {
     private var freeNumbers: ContiguousArray<UInt32> = []
     /// Numbers from here on were never used.
     private var untouched: UInt32 = 1
+    /// How interfaces' packets are carried.
     public private(set) var roads: [InterfaceIndex: Road] = [:]
+    /// The programs of those whose road is XDP.
+    private(set) var carriers: [InterfaceIndex: XDPCarrier] = [:]
+    /// Interfaces by which frames from XDP may leave.
+    public private(set) var takers: Set<InterfaceIndex> = []
     private var isSuspended = false
     /// Connections that have a flow.
     private var count = 0
@@ -85,13 +84,33 @@ public final class FlowOffload {
     /// The socket filter for a port whose interface `join` takes.
     public var tapFilter: Int32 { programs.module.program("sluice_offload_tap") }
 
-    /// Claims the port's interface, and carries what comes in there.
-    public func join(_ port: PacketPort) throws(BPFError) -> Claim {
-        try programs.makeCounters(port.interface)
+    /// Claims the port's interface, and carries what comes in there. Where XDP was chosen and cannot be had, that
+    /// is the reason for tc.
+    public func join(_ port: PacketPort, _ road: Road) throws(BPFError) -> Claim {
+        let interface = port.interface
+        try programs.makeCounters(interface)
         let claim = try Claim(
-            module: programs.module, program: "sluice_offload", interface: port.interface)
-        roads[port.interface] = .tc
+            module: programs.module, program: "sluice_offload", interface: interface)
+        roads[interface] = road
+        guard road.hook == .xdp else { return claim }
+        do throws(BPFError) {
+            carriers[interface] = try XDPCarrier(interface, sharing: programs)
+        } catch {
+            roads[interface] = Road(hook: .tc, reason: "because XDP \(error)")
+        }
         return claim
+    }
+
+    /// The interface's address is, or was all along, this one.
+    public func follow(_ address: MACAddress, of interface: InterfaceIndex) {
+        carriers[interface]?.follow(address)
+    }
+
+    /// By which interfaces frames from XDP may leave: the kernel drops what goes elsewhere.
+    public func follow(takers new: Set<InterfaceIndex>) {
+        guard new != takers else { return }
+        takers = new
+        engine.endPaths()
     }
 
     /// Before claims detach: the taps, which pass over what is carried, take everything from here on.
@@ -102,11 +121,15 @@ public final class FlowOffload {
         }
         guard left else { return }
         engine.endPaths()
+        for interface in interfaces { carriers[interface] = nil }
         sluice_wait_for_receivers()
     }
 
-    public func statistics(_ interface: InterfaceIndex) -> CarriedStatistics {
-        programs.statistics(interface)
+    /// At tc, and before it.
+    public func statistics(
+        _ interface: InterfaceIndex
+    ) -> (tc: CarriedStatistics, xdp: CarriedStatistics?) {
+        (programs.statistics(interface), carriers[interface]?.statistics)
     }
 
     // MARK: Offers

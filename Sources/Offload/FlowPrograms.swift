@@ -15,6 +15,21 @@ public struct CarriedStatistics: Hashable, Sendable {
     public var handedBack: UInt64 = 0
     /// Frames lost because the kernel had no memory to change them.
     public var failed: UInt64 = 0
+
+    public init() {}
+
+    /// What all CPUs counted; nothing where the map has no such key.
+    init(readingFrom map: Int32, key: UInt32) {
+        var key = key
+        var values = [sluice_offload_counters](
+            repeating: sluice_offload_counters(), count: Int(libbpf_num_possible_cpus()))
+        guard unsafe bpf_map_lookup_elem(map, &key, &values) == 0 else { return }
+        for value in values {
+            carried += value.carried
+            handedBack += value.handed_back
+            failed += value.failed
+        }
+    }
 }
 
 final class FlowPrograms {
@@ -45,17 +60,8 @@ final class FlowPrograms {
     }
 
     func statistics(_ interface: InterfaceIndex) -> CarriedStatistics {
-        var key = interface.rawValue
-        var values = [sluice_offload_counters](
-            repeating: sluice_offload_counters(), count: Int(libbpf_num_possible_cpus()))
-        guard unsafe bpf_map_lookup_elem(module.map("offload_counters"), &key, &values) == 0 else {
-            return CarriedStatistics()
-        }
-        return values.reduce(into: CarriedStatistics()) { sum, value in
-            sum.carried += value.carried
-            sum.handedBack += value.handed_back
-            sum.failed += value.failed
-        }
+        CarriedStatistics(
+            readingFrom: module.map("offload_counters"), key: interface.rawValue)
     }
 
     /// Leads packets with this key to a flow's direction; `false` where there is no room.

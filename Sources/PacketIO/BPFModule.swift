@@ -110,8 +110,9 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
     }
 
     /// The same for an interface's XDP hook, in the driver or in generic mode.
-    func attachXDP(_ program: String, to interface: UInt32, generic: Bool) throws(BPFError) -> Int32
-    {
+    package func attachXDP(
+        _ program: String, to interface: UInt32, generic: Bool
+    ) throws(BPFError) -> Int32 {
         var options = unsafe bpf_link_create_opts()
         unsafe options.sz = optionsSize(through: \bpf_link_create_opts.flags)
         unsafe options.flags = UInt32(generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE)

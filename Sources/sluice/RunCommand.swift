@@ -54,8 +54,8 @@ struct RunCommand: ParsableCommand {
     var verifyFastPath = false
     @Option(
         help: ArgumentHelp(
-            "Whether programs in the kernel carry the packets of established flows.",
-            valueName: "off|tc"))
+            "Where programs in the kernel carry the packets of established flows; auto chooses for each interface.",
+            valueName: "off|tc|xdp|auto"))
     var offload: String = "off"
     @Option(help: ArgumentHelp("How many connections the table holds.", valueName: "count"))
     var capacity = 65_536
@@ -72,15 +72,15 @@ struct RunCommand: ParsableCommand {
             throw Refusal("--on-death \(onDeath): expected open or closed")
         }
         configuration.onDeath = choice
-        guard let road = RunConfiguration.Offload(rawValue: offload) else {
-            throw Refusal("--offload \(offload): expected off or tc")
+        configuration.offload = RunConfiguration.Offload(rawValue: offload)
+        guard configuration.offload != nil || offload == "off" else {
+            throw Refusal("--offload \(offload): expected off, tc, xdp or auto")
         }
-        configuration.offload = road
         guard let portKind = RunConfiguration.PortKind(rawValue: io) else {
             throw Refusal("--io \(io): expected af-packet or af-xdp")
         }
         configuration.portKind = portKind
-        guard portKind == .packet || road == .off else {
+        guard portKind == .packet || configuration.offload == nil else {
             throw Refusal(
                 "--io af-xdp takes frames before they come to the program of --offload \(offload);"
                     + " expected one of the two")

@@ -6,12 +6,14 @@ import Lab
 import Testing
 
 extension KernelTests {
-    @Suite("Offload at tc", .needsDaemon) struct OffloadTests {
+    @Suite("Offload", .needsDaemon) struct OffloadTests {
         private static let size = 30_000_000
 
-        @Test("carries 30 MB each way unharmed, and what ends the connection is tracked as ever")
-        func transfer() throws {
-            try withOffload { lab throws in
+        @Test(
+            "carries 30 MB each way unharmed, and what ends the connection is tracked as ever",
+            arguments: [OffloadSite.tc, .xdp, .unfinished])
+        func transfer(site: OffloadSite) throws {
+            try site.withOffload { lab throws in
                 let expected = try lab.output(
                     "sluice lab server x --bytes \(Self.size) | sha256sum")
                 let down = try lab.output(
@@ -26,6 +28,7 @@ extension KernelTests {
                     """, in: "client")
                 #expect(up == "\(Self.size) bytes, as expected\n")
                 #expect(try carried(lab) > 500)
+                try site.expectXDP(lab, frames: 500)
                 for port in [40001, 40002] {
                     let entry = try lab.output(
                         "sluice conntrack -L -p tcp --sport \(port) 2>/dev/null")
@@ -48,9 +51,11 @@ extension KernelTests {
             }
         }
 
-        @Test("counts each datagram once, on its rules and its connection")
-        func datagrams() throws {
-            try withOffload { lab throws in
+        @Test(
+            "counts each datagram once, on its rules and its connection",
+            arguments: [OffloadSite.tc, .xdp, .unfinished])
+        func datagrams(site: OffloadSite) throws {
+            try site.withOffload { lab throws in
                 let count = 60
                 let heard = try lab.output(
                     """
@@ -63,6 +68,7 @@ extension KernelTests {
                     """, in: "client")
                 #expect(heard == "\(count)\n")
                 #expect(try carried(lab) > count)
+                try site.expectXDP(lab, frames: count)
                 let entry = try lab.output("sluice conntrack -L -p udp --dport 7007 2>/dev/null")
                 let expected = "packets=\(count) bytes=\(count * 37)"
                 #expect(entry.ranges(of: expected).count == 2, "\(entry)")
@@ -75,7 +81,7 @@ extension KernelTests {
 
         @Test("ends at once with a rule that stops the flow")
         func ruleChange() throws {
-            try withOffload { lab throws in
+            try OffloadSite.tc.withOffload { lab throws in
                 try lab.start(
                     "curl -s http://192.0.2.1:8080/bytes/1000000000000 >/dev/null", in: "client")
                 let busy = try lab.poll("sluice status") { carried(in: $0.output) > 2000 }
@@ -98,9 +104,33 @@ extension KernelTests {
             }
         }
 
+        @Test("goes on at tc when the other end of a veth takes nothing from XDP any more")
+        func refusedByPeer() throws {
+            let site = OffloadSite.xdp
+            try site.withOffload { lab throws in
+                try lab.start(
+                    "curl -s http://192.0.2.1:8080/bytes/1000000000000 >/dev/null", in: "client")
+                func inXDP(_ status: String) -> Int { OffloadSite.framesInXDP(status).reduce(0, +) }
+                let busy = try lab.poll("sluice status") { inXDP($0.output) > 2000 }
+                try #require(inXDP(busy.output) > 2000, "\(busy.output)")
+                for end in ["client", "pod-a"] {
+                    try lab.output("ethtool -K eth0 gro off", in: end)
+                }
+                let told = try lab.poll("sluice status") {
+                    $0.output.contains("takes nothing from XDP")
+                }
+                let before = (carried(in: told.output), inXDP(told.output))
+                let after = try lab.poll("sluice status") {
+                    carried(in: $0.output) > before.0 + 1000
+                }
+                #expect(carried(in: after.output) > before.0 + 1000, "\(after.output)")
+                #expect(inXDP(after.output) == before.1, "\(after.output)")
+            }
+        }
+
         @Test("ends with the connection, when somebody deletes it or traces")
         func deletion() throws {
-            try withOffload { lab throws in
+            try OffloadSite.tc.withOffload { lab throws in
                 let (said, heard) = ("/run/netns/.said", "/run/netns/.heard")
                 try lab.start(
                     "ncat -l 7000 -c 'while read line; do echo heard $line; done'", in: "ns-blue")
@@ -133,7 +163,7 @@ extension KernelTests {
 
         @Test("stands aside with the daemon, and goes on with it")
         func hanging() throws {
-            try withOffload { lab throws in
+            try OffloadSite.tc.withOffload { lab throws in
                 try lab.start(
                     "curl -s http://192.0.2.1:8080/bytes/1000000000000 >/dev/null", in: "client")
                 let busy = try lab.poll("sluice status") { carried(in: $0.output) > 1000 }
@@ -166,37 +196,6 @@ extension KernelTests {
                     let position = words.firstIndex(of: "frames") ?? 1
                     return sum + (Int(words[position - 1]) ?? 0)
                 }
-        }
-
-        /// The lab's node with rules that translate, count and refuse, and the offload on.
-        private func withOffload(_ body: (RunningLab) throws -> Void) throws {
-            try TakeoverTests.withPlainNode { lab throws in
-                let rules = "/run/netns/.rules"
-                try lab.output(
-                    """
-                    cat >\(rules) <<'END'
-                    *mangle
-                    :PREROUTING ACCEPT [0:0]
-                    -A PREROUTING -m conntrack --ctstate INVALID -j DROP
-                    COMMIT
-                    *nat
-                    :PREROUTING ACCEPT [0:0]
-                    :POSTROUTING ACCEPT [0:0]
-                    -A PREROUTING -i eth0 -p tcp --dport 8080 -j DNAT --to-destination 10.0.0.1:80
-                    -A PREROUTING -i eth0 -p tcp --dport 7000 -j DNAT --to-destination 10.0.0.1:7000
-                    -A PREROUTING -i eth0 -p udp --dport 7007 -j DNAT --to-destination 10.0.0.1:7
-                    COMMIT
-                    *filter
-                    :FORWARD DROP [0:0]
-                    -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT
-                    -A FORWARD -d 10.0.0.1 -m conntrack --ctstate NEW -j ACCEPT
-                    COMMIT
-                    END
-                    """)
-                _ = try TakeoverTests.startDaemon(
-                    in: lab, "--offload tc --rules \(rules) --set nf_conntrack_acct=1")
-                try body(lab)
-            }
         }
     }
 }

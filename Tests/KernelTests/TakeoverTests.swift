@@ -113,12 +113,13 @@ extension KernelTests {
         }
 
         static func startDaemon(
-            in lab: RunningLab, _ options: String = ""
+            in lab: RunningLab, _ options: String = "", interfaces: [String] = ["eth0", "br0"]
         ) throws -> Int32 {
             let log = "/run/netns/.daemon.log"
+            let named = interfaces.map { "--interface \($0)" }.joined(separator: " ")
             try lab.output(
                 """
-                setsid sluice run --interface eth0 --interface br0 \(options) \
+                setsid sluice run \(named) \(options) \
                 </dev/null >\(log) 2>&1 & echo $! >/run/netns/.daemon.pid
                 """)
             let ready = try lab.poll("cat \(log)") {

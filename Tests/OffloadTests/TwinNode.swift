@@ -164,17 +164,22 @@ final class CarryingPlane {
     private var ports: [PacketPort] = []
     private(set) var carried = 0
     private(set) var handedBack = 0
+    private let hook: Road.Hook
 
-    init(_ site: Site, rules: String, capacity: Int = 16) throws {
+    init(_ site: Site, rules: String, at hook: Road.Hook, capacity: Int = 16) throws {
         self.site = site
+        self.hook = hook
         plane = try Plane(site, rules: rules)
         programs = try NodePrograms()
         offload = try FlowOffload(plane.dataplane, sharing: programs, capacity: capacity)
         for name in ["outer", "inner"] {
             let port = try PacketPort(interface: name, filter: offload.tapFilter)
-            claims.append(try offload.join(port))
+            claims.append(try offload.join(port, Road(hook: hook, reason: "asked for")))
             ports.append(port)
+            offload.follow(site.macs[port.interface]!, of: port.interface)
         }
+        try #require(offload.roads.values.allSatisfy { $0.hook == hook }, "\(offload.roads)")
+        offload.follow(takers: Set(offload.roads.keys))
     }
 
     deinit { for claim in claims { claim.detach() } }
@@ -206,6 +211,7 @@ final class CarryingPlane {
     func passesWithoutHeartbeat(_ frame: [UInt8], on interface: InterfaceIndex) throws -> Bool {
         let which = try #require(self.which(frame, interface))
         programs.heartbeat.stop()
+        if hook == .xdp { return try runXDP(frame, interface).verdict == XDP_PASS.rawValue }
         return try run(frame, which, interface).verdict == .max
     }
 
@@ -215,17 +221,38 @@ final class CarryingPlane {
     ) throws -> Emission? {
         programs.heartbeat.beat(at: MonotonicClock.now())
         let before = offload.statistics(interface)
-        let (verdict, sent) = try run(frame, which, interface)
+        let (verdict, sent) =
+            try hook == .tc ? run(frame, which, interface) : runXDP(frame, interface)
         let after = offload.statistics(interface)
-        // TC_ACT_REDIRECT
-        try #require(verdict == 7, "neither carried nor handed back: \(verdict)")
-        guard after.carried > before.carried else {
-            #expect(after.handedBack == before.handedBack + 1)
+        let isCarried: Bool
+        if hook == .tc {
+            // TC_ACT_REDIRECT
+            try #require(verdict == 7, "neither carried nor handed back: \(verdict)")
+            isCarried = after.tc.carried > before.tc.carried
+            #expect(after.tc.handedBack == before.tc.handedBack + (isCarried ? 0 : 1))
+        } else {
+            isCarried = verdict == XDP_REDIRECT.rawValue
+            try #require(isCarried || verdict == XDP_PASS.rawValue, "\(verdict)")
+            let count = (after.xdp?.carried ?? 0) - (before.xdp?.carried ?? 0)
+            #expect(count == (isCarried ? 1 : 0))
+            #expect(isCarried || sent == frame, "changed, and passed")
+        }
+        guard isCarried else {
             handedBack += 1
             return nil
         }
         let out = interface == site.outer ? site.inner : site.outer
         return Emission(interface: out, bytes: sent)
+    }
+
+    private func runXDP(
+        _ frame: [UInt8], _ interface: InterfaceIndex
+    ) throws -> (verdict: UInt32, sent: [UInt8]) {
+        var context = xdp_md()
+        context.data_end = UInt32(frame.count)
+        context.ingress_ifindex = interface.rawValue
+        let module = try #require(offload.carriers[interface]).module
+        return try Self.run(module.program("sluice_carry"), frame, &context)
     }
 
     private func run(
@@ -240,6 +267,13 @@ final class CarryingPlane {
         try #require(bpf_map_update_elem(module.map("handoff"), &zero, &notes, 0) == 0)
         var context = __sk_buff()
         context.ifindex = interface.rawValue
+        return try Self.run(module.program("sluice_offload"), frame, &context)
+    }
+
+    /// Has the kernel run the program on a frame.
+    private static func run<Context>(
+        _ program: Int32, _ frame: [UInt8], _ context: inout Context
+    ) throws -> (verdict: UInt32, sent: [UInt8]) {
         var output = [UInt8](repeating: 0, count: 4096)
         var options = bpf_test_run_opts()
         let status = frame.withUnsafeBytes { input in
@@ -251,8 +285,8 @@ final class CarryingPlane {
                     options.data_out = out.baseAddress
                     options.data_size_out = UInt32(out.count)
                     options.ctx_in = UnsafeRawPointer(context)
-                    options.ctx_size_in = UInt32(MemoryLayout<__sk_buff>.size)
-                    return bpf_prog_test_run_opts(module.program("sluice_offload"), &options)
+                    options.ctx_size_in = UInt32(MemoryLayout<Context>.size)
+                    return bpf_prog_test_run_opts(program, &options)
                 }
             }
         }

@@ -9,7 +9,7 @@ import Wire
 @testable import Conntrack
 @testable import Offload
 
-private let rules = """
+let rules = """
     *mangle
     :PREROUTING ACCEPT [0:0]
     -A PREROUTING -m conntrack --ctstate INVALID -j DROP
@@ -32,16 +32,17 @@ private let rules = """
 @Suite("Carried flows", .enabled(if: isRoot, needsRoot))
 struct TwinTests {
     @Test(
-        "leave, count and are remembered as if every packet had walked", arguments: [true, false])
-    func agreement(isTCP: Bool) throws {
+        "leave, count and are remembered as if every packet had walked", arguments: [true, false],
+        [Road.Hook.tc, .xdp])
+    func agreement(isTCP: Bool, hook: Road.Hook) throws {
         let seed = UInt64.random(in: 0 ... .max)
-        print("seed of \(isTCP ? "TCP" : "UDP"): \(seed)")
+        print("seed of \(isTCP ? "TCP" : "UDP") at \(hook): \(seed)")
         var random = SeededRandom(seed: seed)
         let site = try Site()
         try site.namespace.inside {
             let walking = try Plane(site, rules: rules)
             walking.dataplane.engine.storesPaths = false
-            let carrying = try CarryingPlane(site, rules: rules)
+            let carrying = try CarryingPlane(site, rules: rules, at: hook)
             for _ in 0..<12 {
                 var conversation = Conversation(isTCP: isTCP, &random)
                 let port = conversation.clientPort
@@ -81,11 +82,12 @@ struct TwinTests {
         }
     }
 
-    @Test("are the kernel's while the daemon's heart does not beat")
-    func heartbeat() throws {
+    @Test(
+        "are the kernel's while the daemon's heart does not beat", arguments: [Road.Hook.tc, .xdp])
+    func heartbeat(hook: Road.Hook) throws {
         let site = try Site()
         try site.namespace.inside {
-            let carrying = try CarryingPlane(site, rules: rules)
+            let carrying = try CarryingPlane(site, rules: rules, at: hook)
             let outward = ends(4000, 0, nil, site)
             let inward = ends(4000, 1, (Site.gateway, 4000), site)
             for _ in 0..<2 {
@@ -99,11 +101,13 @@ struct TwinTests {
         }
     }
 
-    @Test("beyond the flows that there are, connections walk; an ended one makes room")
-    func capacity() throws {
+    @Test(
+        "beyond the flows that there are, connections walk; an ended one makes room",
+        arguments: [Road.Hook.tc, .xdp])
+    func capacity(hook: Road.Hook) throws {
         let site = try Site()
         try site.namespace.inside {
-            let carrying = try CarryingPlane(site, rules: rules, capacity: 2)
+            let carrying = try CarryingPlane(site, rules: rules, at: hook, capacity: 2)
             func talk(_ port: UInt16) throws {
                 for _ in 0..<3 {
                     for (ends, ingress) in [

@@ -126,6 +126,8 @@ struct sluice_flow_way {
 #define SLUICE_WAY_PEER 0x02
 #define SLUICE_WAY_NEW_ADDRESSES 0x04
 #define SLUICE_WAY_NEW_PORTS 0x08
+/// The egress takes frames from XDP.
+#define SLUICE_WAY_XDP 0x10
 
 /// A connection that is carried: an element of an array that both sides map. Whoever holds it (`owner`) may
 /// read and write the rest.
@@ -184,6 +186,12 @@ struct sluice_offload_counters {
     uint64_t handed_back;
     /// Frames lost because the kernel had no memory to change them.
     uint64_t failed;
+};
+
+/// What the XDP program that carries flows knows of its interface.
+struct sluice_carry_settings {
+    /// Its Ethernet address, as it lies in a frame. Zero, or an old one, leaves frames to tap and tc ingress.
+    uint16_t address[3];
 };
 
 /// Queues of an interface that get an AF_XDP socket each; the frames of others go to the tap.

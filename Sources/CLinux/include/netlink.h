@@ -3,6 +3,7 @@
 #pragma once
 
 #include <linux/fib_rules.h>
+#include <linux/genetlink.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
@@ -13,7 +14,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/// A non-blocking socket of a netlink family (NETLINK_ROUTE, NETLINK_NETFILTER) in the calling
+/// A non-blocking socket of a netlink family (NETLINK_ROUTE, NETLINK_NETFILTER, NETLINK_GENERIC) in the calling
 /// thread's network namespace, with strict checking of dumps and extended error messages where the
 /// kernel knows them.
 int sluice_netlink_open(int family, int receive_buffer_bytes);
