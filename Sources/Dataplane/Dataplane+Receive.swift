@@ -104,6 +104,11 @@ extension Dataplane {
         let outcome = reassembly.insert(
             frame.bytes, carried.packet.view, ingress: carried.packet.inInterface,
             time: carried.time)
+        if reassembly.givenUp > 0 {
+            counters.update(carried.origin) {
+                $0.drops.add(reassembly.givenUp, .fragmentDistance)
+            }
+        }
         switch outcome {
         case .waiting: return
         case .dropped(let reason): drop(carried, reason)

@@ -14,6 +14,9 @@ public struct NodeSettings: Hashable, Sendable {
     /// `net.ipv4.ipfrag_time`: how long fragments wait for the rest. Holds for datagrams that begin from
     /// now on.
     public var fragmentTimeout = Seconds(30)
+    /// `net.ipv4.ipfrag_max_dist`: fragments of a sender's that may come between two of a datagram; 0 is any
+    /// number.
+    public var fragmentDistance: UInt32 = 64
     /// `net.ipv4.vs.*`.
     public var virtualServices = DirectorSettings()
     /// Connections that the table has room for: what `nf_conntrack_max` may be at most.
@@ -67,6 +70,7 @@ extension NodeSettings {
             "net.ipv4.ipfrag_time", { _ in 0...8_589_934 },
             get: { Int64($0.fragmentTimeout.rawValue) },
             set: { $0.fragmentTimeout = Seconds(UInt32($1)) }),
+        NamedSetting("net.ipv4.ipfrag_max_dist", \.fragmentDistance, 0...Int64(Int32.max)),
     ]
 }
 
@@ -80,6 +84,7 @@ extension Dataplane {
             settings.answers = limiter.limits
             settings.defaultTimeToLive = defaultTimeToLive
             settings.fragmentTimeout = reassembly.timeout
+            settings.fragmentDistance = reassembly.maximumDistance
             settings.virtualServices = engine.director.settings
             settings.connectionCount = connections.count
             settings.bucketCount = connections.bucketCount
@@ -91,6 +96,7 @@ extension Dataplane {
             limiter.limits = newValue.answers
             defaultTimeToLive = newValue.defaultTimeToLive
             reassembly.timeout = newValue.fragmentTimeout
+            reassembly.maximumDistance = newValue.fragmentDistance
             engine.director.settings = newValue.virtualServices
         }
     }

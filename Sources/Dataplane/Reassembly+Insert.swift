@@ -10,10 +10,11 @@ extension Reassembly {
         _ bytes: RawSpan, _ view: PacketView, ingress: InterfaceIndex, time: Timestamp
     ) -> ReassemblyOutcome {
         precondition(view.isFragment, "only fragments are reassembled")
+        givenUp = 0
         let key = Key(view, ingress)
-        guard let index = find(key) ?? open(key, ingress: ingress, now: time) else {
-            return .dropped(.fragmentMemory)
-        }
+        guard let found = find(key) ?? open(key, ingress: ingress, now: time),
+            let index = giveUpIfDistant(found, now: time)
+        else { return .dropped(.fragmentMemory) }
         guard let extent = extent(of: view, in: index) else { return discard(index, .badFragment) }
         switch place(extent, in: index) {
         case .duplicate: return .dropped(.badFragment)
@@ -26,6 +27,29 @@ extension Reassembly {
             }
         }
         return outcome(of: index, view, ingress: ingress)
+    }
+
+    /// Counts a fragment of the sender's. Where too many others came since the datagram's last one, ends what
+    /// had arrived of it, as lost (ip_frag_too_far, ip_frag_reinit).
+    ///
+    /// - Returns: the datagram's queue, which may be a new one.
+    private mutating func giveUpIfDistant(_ index: Int32, now: Timestamp) -> Int32? {
+        guard maximumDistance > 0, let queue = queues[Int(index)], let last = queue.lastCount,
+            var sender = senders[queue.key.source]
+        else { return index }
+        sender.count &+= 1
+        senders.updateValue(sender, forKey: queue.key.source)
+        guard queue.pieces > 0, sender.count &- last > maximumDistance else {
+            queues[Int(index)]?.lastCount = sender.count
+            return index
+        }
+        givenUp = close(index)
+        guard let fresh = open(queue.key, ingress: queue.ingress, now: now) else { return nil }
+        // What the kernel keeps: the datagram leaves in pieces no larger than came, lost ones included.
+        queues[Int(fresh)]?.largest = queue.largest
+        queues[Int(fresh)]?.largestDontFragment = queue.largestDontFragment
+        queues[Int(fresh)]?.lastCount = senders[queue.key.source]?.count
+        return fresh
     }
 
     private mutating func discard(_ index: Int32, _ reason: DropReason) -> ReassemblyOutcome {

@@ -7,9 +7,10 @@
 //   complete   no hole and the last fragment is there: becomes one frame, the queue is freed
 //   discarded  an overlap, a contradiction about its length, or a length over 65,535: everything
 //              that arrived is dropped, and a fragment that comes later starts a new queue
+//   given up   too many other fragments of its sender came since its last one: everything that
+//              arrived is dropped, and the fragment that comes begins the datagram anew
 //
 // A fragment that lies wholly within what arrived in one run is a duplicate and dropped alone.
-// Not reproduced: `ipfrag_max_dist`, which gives up on a datagram once 64 others came between.
 
 import Wire
 
@@ -78,6 +79,8 @@ struct Reassembly: ~Copyable {
         var largestDontFragment = 0
         /// Bit per ECN codepoint seen.
         var ecnSeen: UInt8 = 0
+        /// The sender's count at the last fragment; `nil` while distances were not looked at.
+        var lastCount: UInt32?
         // Links: hash bucket, and age (all live equally long, so the oldest ends first).
         var nextInBucket = ChunkPool.none
         var older = ChunkPool.none
@@ -95,8 +98,20 @@ struct Reassembly: ~Copyable {
         var next = ChunkPool.none
     }
 
+    /// A sender of which datagrams are waiting (the kernel's inet_peer).
+    struct Sender {
+        /// Its fragments so far, modulo 2^32.
+        var count: UInt32 = 0
+        var queues = 0
+    }
+
     /// Of datagrams that begin from now on.
     var timeout: Seconds
+    /// How many fragments of a sender's may come between two of a datagram; 0 is any number.
+    var maximumDistance: UInt32 = 64
+    /// Frames that had arrived of the datagram that `insert` just gave up for its distance.
+    var givenUp = 0
+    var senders: [IPv4Address: Sender] = [:]
     var pool: ChunkPool
     var queues: [Queue?]
     var pieces: [Piece]
@@ -127,6 +142,7 @@ struct Reassembly: ~Copyable {
         freeQueues = Array((0..<Int32(datagrams)).reversed())
         freePieces = Array((0..<Int32(pieceCount)).reversed())
         hashKey = seed | 1
+        senders.reserveCapacity(datagrams)
         pieceLengths = []
         pieceLengths.reserveCapacity(pieceCount)
     }
@@ -159,6 +175,12 @@ struct Reassembly: ~Copyable {
         guard let index = freeQueues.popLast() else { return nil }
         let bucket = bucket(key)
         var queue = Queue(key: key, deadline: now + timeout, ingress: ingress)
+        if maximumDistance > 0 {
+            var sender = senders[key.source] ?? Sender()
+            sender.queues += 1
+            senders.updateValue(sender, forKey: key.source)
+            queue.lastCount = 0
+        }
         queue.nextInBucket = buckets[bucket]
         buckets[bucket] = index
         // In the order of the deadlines, which is that of arrival unless the timeout was shortened.
@@ -194,6 +216,7 @@ struct Reassembly: ~Copyable {
             piece = next
         }
         unlinkFromBucket(index, queue)
+        if queue.lastCount != nil { releaseSender(queue.key.source) }
         if queue.older == ChunkPool.none {
             oldest = queue.newer
         } else {
@@ -222,6 +245,16 @@ struct Reassembly: ~Copyable {
                 return
             }
             previous = entry.nextInBucket
+        }
+    }
+
+    private mutating func releaseSender(_ source: IPv4Address) {
+        guard var sender = senders[source] else { return }
+        sender.queues -= 1
+        if sender.queues == 0 {
+            senders.removeValue(forKey: source)
+        } else {
+            senders.updateValue(sender, forKey: source)
         }
     }
 

@@ -43,6 +43,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case badFragment
     case fragmentTimeout
     case fragmentMemory
+    case fragmentDistance
     // Neighbours and ports
     case neighbourUnresolved
     case neighbourQueueFull
@@ -89,6 +90,7 @@ extension DropReason: CustomStringConvertible {
         case .badFragment: "the fragment overlaps another or has an impossible length"
         case .fragmentTimeout: "the other fragments did not arrive in time"
         case .fragmentMemory: "too many fragments are waiting"
+        case .fragmentDistance: "too many other fragments of the sender's came between"
         case .neighbourUnresolved: "the next hop did not answer ARP"
         case .neighbourQueueFull: "too many packets wait for the next hop's MAC address"
         case .noPort: "the outgoing interface is not one of Sluice's"

@@ -56,7 +56,7 @@ struct SysctlTests {
         }
         #expect(some.output == "net.netfilter.nf_conntrack_tcp_loose = 1\n")
         let below = sysctl("net.ipv4", on: &settings).output
-        #expect(below.split(separator: "\n").count == 8)
+        #expect(below.split(separator: "\n").count == 9)
     }
 
     @Test("refuses in sysctl's words with exit status 1, and goes on with the next word")

@@ -132,6 +132,42 @@ struct ReassemblyTests {
         #expect(assembler.reassembly.nextDeadline == nil)
     }
 
+    @Test(
+        "what is given up for its distance is counted, begins anew with new time, and leaks nothing"
+    )
+    func distance() {
+        let assembler = Assembler()
+        assembler.reassembly.maximumDistance = 2
+        let parts = whole.fragments(of: 1000)
+        var other = parts[0]
+        assembler.insert(parts[0])
+        assembler.insert(parts[1])
+        for identification in 100..<102 as Range<UInt16> {
+            other.identification = identification
+            #expect(assembler.insert(other) == .waiting)
+            #expect(assembler.reassembly.givenUp == 0)
+        }
+        #expect(assembler.insert(parts[2], at: start + Seconds(3)) == .waiting)
+        #expect(assembler.reassembly.givenUp == 2)
+        assembler.insert(parts[3])
+        #expect(assembler.reassembly.givenUp == 0)
+        var buffer = [UInt8](repeating: 0, count: 600)
+        var storage = buffer.mutableSpan
+        var span = storage.mutableBytes
+        var frames: [Int] = []
+        while let expired = assembler.reassembly.takeExpired(now: start + Seconds(32), into: &span)
+        {
+            frames.append(expired.frames)
+        }
+        #expect(frames == [1, 1])
+        #expect(assembler.reassembly.senders.count == 1)
+        #expect(assembler.reassembly.nextDeadline == start + Seconds(33))
+        assembler.insert(parts[0])
+        #expect(assembler.insert(parts[1]) == .complete)
+        #expect(assembler.frame[14...] == whole.bytes[14...])
+        #expect(assembler.reassembly.senders.isEmpty)
+    }
+
     @Test("after 30 seconds the datagram is given up, with its first fragment to quote")
     func timeout() {
         let assembler = Assembler()
@@ -211,6 +247,7 @@ struct ReassemblyTests {
             case .dropped: accounted += 1
             case .discarded(_, let others): accounted += 1 + others
             }
+            accounted += assembler.reassembly.givenUp
         }
         var buffer = [UInt8](repeating: 0, count: 600)
         var storage = buffer.mutableSpan

@@ -66,6 +66,41 @@ struct FragmentTests {
         }
     }
 
+    /// `others` fragments of a sender's come between two of a datagram.
+    struct Distance: Sendable {
+        var others: Int
+        var sender = Gateway.far
+        var setting: String?
+        var isGivenUp: Bool
+    }
+
+    @Test(
+        "a datagram is given up once too many fragments of its sender's came between",
+        arguments: [
+            Distance(others: 63, isGivenUp: false), Distance(others: 64, isGivenUp: true),
+            Distance(others: 64, sender: IPv4Address(198, 51, 100, 10), isGivenUp: false),
+            Distance(others: 2, setting: "3", isGivenUp: false),
+            Distance(others: 3, setting: "3", isGivenUp: true),
+            Distance(others: 100, setting: "0", isGivenUp: false),
+        ])
+    func distance(_ distance: Distance) throws {
+        let settings = distance.setting.map { ["net.ipv4.ipfrag_max_dist": $0] } ?? [:]
+        let parts = datagram(1, 2000).fragments(of: 1000)
+        let others = (0..<distance.others).map { number in
+            var other = datagram(UInt16(100 + number), 2000).fragments(of: 1000)[0]
+            other.source = distance.sender
+            return other
+        }
+        // The first piece comes again: to the datagram that began anew it is what was missing.
+        let frames = [parts[0]] + others + [parts[1], parts[2], parts[0]]
+        let outcomes = try BothEngines.compare(
+            Case(
+                topology: Gateway.topology(settings: settings), rules: Gateway.rules,
+                packets: frames.map(Gateway.fromOutside)))
+        #expect(outcomes[frames.count - 2].emissions.isEmpty == distance.isGivenUp)
+        #expect(outcomes[frames.count - 1].emissions.isEmpty != distance.isGivenUp)
+    }
+
     @Test("random pieces of several datagrams, some overlapping, some contradicting, some tiny")
     func randomPieces() throws {
         let seed = UInt64.random(in: 0 ... .max)
