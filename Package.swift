@@ -62,6 +62,7 @@ let package = Package(
             name: "BPFPrograms", path: "bpf",
             exclude: [
                 "carry.bpf.c", "claim.bpf.c", "divert.bpf.c", "guard.bpf.c", "host.bpf.c",
+                "load.bpf.c",
                 "offload.bpf.c",
                 "claim.h",
                 "flow.h", "heartbeat.h", "predicate.h",
@@ -109,10 +110,15 @@ let package = Package(
                 "Wire", "Ruleset", "Conntrack", "VirtualServer", "Routing", "Hooks", "Dataplane",
                 "PacketIO", "Offload", "Netlink", "Explain", "Lab", "CLinux", "Services",
             ]),
+        library("Benchmark", []),
+        library(
+            "BenchmarkLab",
+            ["Wire", "CLinux", "CBPF", "CFlowABI", "PacketIO", "Lab", "Control", "Benchmark"]),
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Control", "Lab", "PacketIO", "Scenario", "KernelPath", "Mirror", "Services",
+                "Control", "Benchmark", "BenchmarkLab", "Lab", "PacketIO", "Scenario", "KernelPath",
+                "Mirror", "Services",
                 "Ruleset", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -187,7 +193,8 @@ let package = Package(
                 "KubeProxyFixture", "Ruleset",
             ]),
         tests("ControlTests", ["Control", "Lab", "Dataplane", "Conntrack", "NamespaceFixture"]),
-        tests("KernelTests", ["Lab", "CLinux"]),
+        tests("BenchmarkTests", ["Benchmark"]),
+        tests("KernelTests", ["Lab", "CLinux", "Benchmark"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -27,6 +27,9 @@ public struct WorkerThread: Sendable {
         }
     }
 
+    /// Interrupts the system call that it is in, where it accepts interruptions.
+    public func interrupt() { pthread_kill(thread, SIGUSR1) }
+
     /// Waits for its end; to be called once.
     public func join() { pthread_join(thread, nil) }
 }

@@ -84,25 +84,9 @@ public struct Keeper {
 
     /// Starts a service whose output goes to the lab's log, and waits until a line of it begins with `ready`.
     private func startService(_ command: Command, ready: String) throws(LabError) -> Int32 {
-        let nothing = try openFile("/dev/null", O_RDONLY)
         let log = try openFile(LabState.logFile(name), O_RDWR | O_CREAT | O_APPEND)
-        defer { for file in [nothing, log] { close(file) } }
-        let before = readAll(log).utf8.count
-        let child = try command.start(input: nothing, output: log, errors: log)
-        let said = { String(decoding: readAll(log).utf8.dropFirst(before), as: UTF8.self) }
-        let isReady = { said().split(separator: "\n").contains { $0.hasPrefix(ready) } }
-        var ended = false
-        _ = Deadline(milliseconds: 10_000).wait {
-            ended = child.wait(seconds: 0) != nil
-            return ended || isReady()
-        }
-        guard !ended, isReady() else {
-            let words = said().trimmed
-            throw LabError(
-                "`\(command)` \(ended ? "ended" : "is not ready after 10 seconds")"
-                    + (words.isEmpty ? "" : ": \(words)"))
-        }
-        return child.pid
+        defer { close(log) }
+        return try Service(command, ready: ready, log: log).process.pid
     }
 }
 

@@ -204,7 +204,7 @@ enum KeeperMessage: Equatable {
 }
 
 /// The file this program was started from.
-func ownBinary() throws(LabError) -> String {
+public func ownBinary() throws(LabError) -> String {
     guard let path = linkTarget("/proc/self/exe") else {
         throw LabError("cannot read /proc/self/exe: \(errorText(errno))")
     }

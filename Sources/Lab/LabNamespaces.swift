@@ -8,7 +8,8 @@ enum LabNamespaces {
     /// private /run/netns, itself in `home`.
     static func create(_ names: [String], home: String) throws(LabError) {
         try step("create a mount namespace", sluice_private_mounts())
-        for directory in ["/run/netns", "/etc/netns"] {
+        // Where the machine has none, no namespace has files of its own there.
+        for directory in ["/run/netns", "/etc/netns"] where fileExists(directory) {
             try step("mount a file system on \(directory)", mountTemporary(directory))
         }
         for name in names { try Command(["ip", "netns", "add", name]).check() }
@@ -53,7 +54,7 @@ enum LabNamespaces {
         try body()
     }
 
-    private static func enterNetwork(_ name: String) throws(LabError) {
+    static func enterNetwork(_ name: String) throws(LabError) {
         let file = try openFile("/run/netns/\(name)", O_RDONLY)
         defer { close(file) }
         try step("enter the network namespace \(name)", sluice_enter_network_namespace(file))

@@ -95,7 +95,8 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
     }
 
     /// Attaches a program to an interface's tc hook through a link that lives as long as its descriptor.
-    func attach(_ program: String, to interface: UInt32, _ hook: TrafficHook) throws(BPFError)
+    package func attach(_ program: String, to interface: UInt32, _ hook: TrafficHook)
+        throws(BPFError)
         -> Int32
     {
         let link = bpf_link_create(
@@ -131,7 +132,7 @@ public struct BPFError: Error, Sendable, CustomStringConvertible {
 
 /// The size that an options struct of libbpf states: up to the end of its last field and no further,
 /// because libbpf refuses a struct whose padding is not zero, and Swift leaves padding as it is.
-func optionsSize<Options, Field>(through last: KeyPath<Options, Field>) -> Int {
+package func optionsSize<Options, Field>(through last: KeyPath<Options, Field>) -> Int {
     guard let offset = MemoryLayout<Options>.offset(of: last) else {
         preconditionFailure("an options struct has stored fields only")
     }
@@ -140,7 +141,7 @@ func optionsSize<Options, Field>(through last: KeyPath<Options, Field>) -> Int {
 
 /// Where on an interface a program is attached: enum bpf_attach_type's values, by number because the
 /// headers of Debian 12 are older than they are.
-enum TrafficHook: UInt32 {
+package enum TrafficHook: UInt32 {
     /// BPF_TCX_INGRESS
     case ingress = 46
     /// BPF_TCX_EGRESS

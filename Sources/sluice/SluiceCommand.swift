@@ -17,7 +17,7 @@ struct Sluice: ParsableCommand {
             RunCommand.self, StatusCommand.self, DownCommand.self, TraceCommand.self,
             ExplainCommand.self, DoctorCommand.self, LinksCommand.self,
             LabCommand.self, SysctlCommand.self, RecentCommand.self, ReplayCommand.self,
-            MirrorCommand.self, ServiceCommand.self,
+            MirrorCommand.self, ServiceCommand.self, BenchCommand.self,
         ])
 
     /// Parses and runs; returns the exit status.

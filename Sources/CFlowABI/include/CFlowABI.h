@@ -210,3 +210,37 @@ struct sluice_divert_settings {
     /// not overtake them.
     uint8_t leaves_tcp;
 };
+
+// The frames of a benchmark (bpf/load.bpf.c).
+
+/// Marks them, behind their UDP header.
+#define SLUICE_LOAD_MAGIC 0x51ce10adu
+/// How many delays are kept: those of the last frames. A power of two.
+#define SLUICE_LOAD_DELAYS 65536u
+
+/// What is sent. Written while nothing runs, but for `sent`.
+struct sluice_load {
+    /// Ethernet, IPv4, UDP; ports are written for each frame.
+    uint8_t headers[42];
+    /// The lowest destination port, host byte order; flows above 32,768 take the next ones.
+    uint16_t port;
+    /// A power of two; they take turns.
+    uint32_t flows;
+    /// From `start_ns` on a frame in each 1/1024 of so many nanoseconds; 0 is as fast as can be.
+    uint64_t interval;
+    uint64_t start_ns;
+    /// No more than so many.
+    uint64_t count;
+    uint64_t sent;
+    /// The first ones, by number, are answered.
+    uint64_t answered;
+    /// What a translated frame has; big endian.
+    uint32_t translated_source;
+    uint32_t translated_destination;
+};
+
+struct sluice_receipt {
+    uint64_t frames;
+    /// Of these, with the addresses of a translated one.
+    uint64_t translated;
+};

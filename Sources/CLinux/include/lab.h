@@ -20,3 +20,12 @@ int sluice_process_descriptor(int pid);
 int sluice_memory_file(const char *name);
 /// The environment as execve takes it.
 char **sluice_environment(void);
+
+/// Lets the calling thread, and what it starts, run on the processors of the mask only.
+int sluice_run_on(unsigned long processors);
+/// Reads (`command` is ETHTOOL_G…) an offload setting of an interface in the calling thread's network namespace: 0 or 1.
+int sluice_offload_setting(const char *interface, unsigned int command);
+/// Writes it (ETHTOOL_S…).
+int sluice_set_offload(const char *interface, unsigned int command, unsigned int value);
+/// Makes SIGUSR1 interrupt a system call of the thread that gets it, and do nothing else.
+void sluice_accept_interruptions(void);

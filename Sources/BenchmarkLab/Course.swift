@@ -1,0 +1,79 @@
+// An open road as a measurement sees it: where to send what.
+
+import Benchmark
+import Glibc
+import Lab
+import Wire
+
+struct Course {
+    let network: BenchmarkNetwork
+    let isDirect: Bool
+
+    var lab: HeldLab { network.lab }
+
+    /// What a client connects to.
+    var target: IPv4Address {
+        isDirect ? BenchmarkNetwork.directServer : BenchmarkNetwork.nodeOutside
+    }
+
+    func stream(length: Int, flows: UInt32) -> FrameStream {
+        let (interface, gateway) = isDirect ? ("d0", "d1") : ("c0", "n0")
+        guard let source = network.addresses[interface], let target = network.addresses[gateway]
+        else {
+            preconditionFailure("every interface has an address")
+        }
+        return FrameStream(
+            interface: interface, source: source, target: target,
+            sender: isDirect ? BenchmarkNetwork.directClient : BenchmarkNetwork.client,
+            destination: self.target, receiver: isDirect ? "d1" : "s0",
+            translatedSender: isDirect
+                ? BenchmarkNetwork.directClient : BenchmarkNetwork.nodeInside,
+            translatedDestination: isDirect
+                ? BenchmarkNetwork.directServer : BenchmarkNetwork.server,
+            length: length, flows: flows)
+    }
+
+    /// Has `body` send frames of one kind. Every flow has been answered once before, so that it is established.
+    func withFrames<R>(
+        _ stream: FrameStream, _ body: (FrameLoad) throws(LabError) -> R
+    ) throws(LabError) -> R {
+        try network.takingFrames(isDirect ? ["d0", "d1"] : ["c0", "n0", "s0"]) {
+            () throws(LabError) in
+            let load = try FrameLoad(stream, in: network)
+            try Self.establish(load, flows: stream.flows)
+            return try body(load)
+        }
+    }
+
+    /// New connections a second that every road manages.
+    private static let openingRate = 50_000.0
+
+    private static func establish(_ load: FrameLoad, flows: UInt32) throws(LabError) {
+        let frames = UInt64(max(flows, 2048))
+        try load.sending(rate: openingRate, limit: frames, answered: .max) { () throws(LabError) in
+            try load.waitUntilSent(frames, seconds: 2 + 2 * Double(frames) / openingRate)
+        }
+        let count = load.count
+        guard count.received > 0 else { throw LabError("no frame arrived") }
+        guard count.translated == count.received else {
+            throw LabError(
+                "\(count.received - count.translated) of \(count.received) frames arrived with addresses "
+                    + "that they should not have")
+        }
+    }
+}
+
+extension FrameLoad {
+    /// Waits until so many frames have left and nothing more arrives.
+    func waitUntilSent(_ frames: UInt64, seconds: Double) throws(LabError) {
+        let end = secondsNow() + seconds
+        while count.sent < frames, secondsNow() < end { usleep(1000) }
+        var last = count.received
+        for _ in 0..<100 {
+            usleep(10_000)
+            let now = count.received
+            if now == last { return }
+            last = now
+        }
+    }
+}

@@ -1,0 +1,32 @@
+// Which CPU does what. Left to chance, the same load on the same road differs by half from one second to the next.
+
+import Glibc
+import Lab
+
+enum Placement {
+    static let processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    private static let all: UInt = processors >= UInt.bitWidth ? .max : (1 << UInt(processors)) - 1
+
+    /// Frames are made there, clients of connections run there; and with them, in the softirqs of what they send,
+    /// the kernel's own forwarding.
+    static let load: UInt = 1
+    /// Sluice and other forwarders in user space.
+    static let node: UInt = processors > 1 ? all & ~load : all
+
+    /// Has `body` run on those processors; what it starts stays there.
+    static func on<R>(
+        _ processors: UInt, _ body: () throws(LabError) -> R
+    ) throws(LabError) -> R {
+        try InterfaceCalls.run(on: processors)
+        defer { try? InterfaceCalls.run(on: all) }
+        return try body()
+    }
+
+    static var description: String {
+        processors > 1
+            ? "CPU 0 makes the frames, runs the clients of connections and, in their softirqs, the kernel's forwarding and the "
+                + "programs of an offload; Sluice runs on the other\(processors > 2 ? "s" : ""); the servers run where the "
+                + "scheduler puts them."
+            : "One CPU does everything."
+    }
+}

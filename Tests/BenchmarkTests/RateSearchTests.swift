@@ -1,0 +1,88 @@
+import Testing
+
+@testable import Benchmark
+
+/// Carries so much and loses the rest.
+private struct Device {
+    var capacity: Double
+    var baseLoss = 0.0
+    var trials = 0
+
+    mutating func offer(_ rate: Double) -> RateSearch.Trial {
+        trials += 1
+        return RateSearch.Trial(rate: rate, loss: max(baseLoss, 1 - capacity / rate))
+    }
+}
+
+@Suite("The search for a rate") struct RateSearchTests {
+    @Test(
+        "comes within its precision of what a device can carry, from below",
+        arguments: [3.0, 70, 640, 999])
+    func finds(capacity: Double) throws {
+        var device = Device(capacity: capacity)
+        var search = RateSearch(maximum: 1000, precision: 0.02, limit: 20)
+        let rate = try #require(search.rate(losingAtMost: 0) { device.offer($0) })
+        #expect(rate <= capacity && rate >= capacity * 0.97)
+    }
+
+    @Test("a goal that allows loss gets a higher rate, and the trials of the other goal serve it")
+    func goals() throws {
+        var device = Device(capacity: 500)
+        var search = RateSearch(maximum: 1000, precision: 0.002, limit: 20)
+        let lossless = try #require(search.rate(losingAtMost: 0) { device.offer($0) })
+        let alone = device.trials
+        let lossy = try #require(search.rate(losingAtMost: 0.02) { device.offer($0) })
+        #expect(lossless <= 500 && lossless > 498)
+        #expect(lossy > 505 && lossy <= 500 / 0.98)
+        #expect(device.trials < 2 * alone)
+    }
+
+    @Test("a device that carries everything gets the highest rate, in one trial")
+    func unlimited() {
+        var device = Device(capacity: .infinity)
+        var search = RateSearch(maximum: 1000)
+        #expect(search.rate(losingAtMost: 0) { device.offer($0) } == 1000)
+        #expect(device.trials == 1)
+    }
+
+    @Test("a device that always loses has no rate without loss, and the search ends")
+    func hopeless() {
+        var device = Device(capacity: 500, baseLoss: 0.01)
+        var search = RateSearch(maximum: 1000, limit: 12)
+        #expect(search.rate(losingAtMost: 0) { device.offer($0) } == nil)
+        #expect(device.trials == 12)
+    }
+
+    @Test("the answer is what was offered in fact where the load cannot do more")
+    func weakLoad() {
+        var search = RateSearch(maximum: 1000)
+        let rate = search.rate(losingAtMost: 0) { rate in
+            RateSearch.Trial(rate: min(rate, 300), loss: 0)
+        }
+        #expect(rate == 300)
+        #expect(search.trials.count == 1)
+    }
+
+    @Test("luck at a high rate does not count once a lower one has failed")
+    func luck() throws {
+        var offered: [Double] = []
+        var search = RateSearch(maximum: 1000, precision: 0.02, limit: 20)
+        _ = search.rate(losingAtMost: 0.5) { RateSearch.Trial(rate: $0, loss: 0) }
+        let rate = try #require(
+            search.rate(losingAtMost: 0) { rate in
+                offered.append(rate)
+                return RateSearch.Trial(rate: rate, loss: rate > 200 ? 0.1 : 0)
+            })
+        // The first goal's trial at 1000 was good for this goal, too: nothing more to try.
+        #expect(rate == 1000 && offered.isEmpty)
+        var unlucky = RateSearch(maximum: 1000, precision: 0.02, limit: 20)
+        var tried = 0
+        let sure = try #require(
+            unlucky.rate(losingAtMost: 0) { rate in
+                tried += 1
+                // Bad, good by luck at three quarters of it, and from then on bad above 200.
+                return RateSearch.Trial(rate: rate, loss: tried == 2 || rate <= 200 ? 0 : 0.1)
+            })
+        #expect(sure < 1000)
+    }
+}
