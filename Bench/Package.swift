@@ -7,12 +7,6 @@ let package = Package(
     dependencies: [.package(name: "sluice", path: "..")],
     targets: [
         .target(name: "CBaseline", cSettings: [.unsafeFlags(["-O2"])]),
-        // A forwarder without a mind and a load to go with it, in C: what Sluice's ports are measured
-        // against. `forwarder` and `generator` are the same by hand.
-        .target(name: "CForwarder", cSettings: [.unsafeFlags(["-O2"])]),
-        .target(name: "CGenerator", cSettings: [.unsafeFlags(["-O2"])]),
-        .executableTarget(name: "forwarder", dependencies: ["CForwarder"]),
-        .executableTarget(name: "generator", dependencies: ["CGenerator"]),
         .executableTarget(
             name: "Bench",
             dependencies: [

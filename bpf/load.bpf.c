@@ -65,9 +65,12 @@ int sluice_generate(struct xdp_md *context) {
     __u64 number = settings->sent;
     // 1024 to keep what is smaller than a nanosecond.
     if (number >= settings->count ||
-        (settings->interval && now < settings->start_ns + number * settings->interval / 1024))
+        (number && settings->interval && now < settings->first_ns + number * settings->interval / 1024))
         return XDP_DROP;
     settings->sent = number + 1;
+    settings->last_ns = now;
+    if (number == 0)
+        settings->first_ns = now;
     __builtin_memcpy(data, settings->headers, HEADERS);
     __u32 flow = (__u32)number & (settings->flows - 1);
     struct udphdr *udp = data + ETH_HLEN + sizeof(struct iphdr);
@@ -109,29 +112,48 @@ static __always_inline int answer(struct __sk_buff *skb) {
     return bpf_redirect(skb->ifindex, 0);
 }
 
-SEC("tc")
-int sluice_receive(struct __sk_buff *skb) {
-    struct stamp stamp;
-    if (!load_stamp(skb, &stamp))
-        return TCX_NEXT;
+/// Counts a frame; whether it is to be answered.
+static __always_inline int arrived(const struct stamp *stamp, const struct iphdr *ip) {
     __u32 zero = 0;
     struct sluice_load *settings = bpf_map_lookup_elem(&load, &zero);
     struct sluice_receipt *counters = bpf_map_lookup_elem(&receipt, &zero);
     if (!settings || !counters)
-        return TCX_DROP;
+        return 0;
     __u64 place = __sync_fetch_and_add(&counters->frames, 1);
-    struct iphdr ip;
-    if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof ip) == 0 &&
-        ip.daddr == settings->translated_destination && ip.saddr == settings->translated_source)
+    if (ip->daddr == settings->translated_destination && ip->saddr == settings->translated_source)
         __sync_fetch_and_add(&counters->translated, 1);
     __u32 slot = (__u32)place & (SLUICE_LOAD_DELAYS - 1);
     __u64 *delay = bpf_map_lookup_elem(&delays, &slot);
     if (delay)
-        *delay = bpf_ktime_get_ns() - stamp.departure_ns;
-    return stamp.number < settings->answered ? answer(skb) : TCX_DROP;
+        *delay = bpf_ktime_get_ns() - stamp->departure_ns;
+    return stamp->number < settings->answered;
 }
 
-// At the client: answers have done what they were for on their way.
+SEC("tc")
+int sluice_receive(struct __sk_buff *skb) {
+    struct stamp stamp;
+    struct iphdr ip;
+    if (!load_stamp(skb, &stamp) || bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof ip) < 0)
+        return TCX_NEXT;
+    return arrived(&stamp, &ip) ? answer(skb) : TCX_DROP;
+}
+
+// The same before there is a socket buffer. It answers nothing.
+SEC("xdp")
+int sluice_receive_early(struct xdp_md *context) {
+    void *data = (void *)(long)context->data;
+    void *end = (void *)(long)context->data_end;
+    struct ethhdr *ethernet = data;
+    struct stamp *stamp = data + HEADERS;
+    if (data + HEADERS + sizeof *stamp > end || ethernet->h_proto != bpf_htons(ETH_P_IP) ||
+        stamp->magic != SLUICE_LOAD_MAGIC)
+        return XDP_PASS;
+    arrived(stamp, data + ETH_HLEN);
+    return XDP_DROP;
+}
+
+// Where frames have done what they were for: answers at the client, and at a node what a forwarder in user space has
+// seen before.
 SEC("tc")
 int sluice_discard(struct __sk_buff *skb) {
     struct stamp stamp;

@@ -56,7 +56,8 @@ public struct RateSearch: Sendable {
         guard let upper else {
             return lower.map { $0.rate >= maximum * (1 - precision) } ?? false ? nil : maximum
         }
-        guard let lower else { return upper.rate * min(1 - upper.loss, 0.75) }
+        // What came through may be nothing.
+        guard let lower else { return upper.rate * min(max(1 - upper.loss, 0.1), 0.75) }
         let isNear = upper.rate - lower.rate <= precision * upper.rate
         return isNear ? nil : (lower.rate + upper.rate) / 2
     }

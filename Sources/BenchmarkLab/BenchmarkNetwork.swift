@@ -8,6 +8,7 @@
 
 import CLinux
 import Lab
+import PacketIO
 import Wire
 
 struct BenchmarkNetwork: Sendable {
@@ -80,6 +81,13 @@ struct BenchmarkNetwork: Sendable {
             }
         }
         return found
+    }
+
+    /// Has `body` run in the namespace of an interface.
+    func within(_ interface: String, _ body: () throws(BPFError) -> Void) throws(LabError) {
+        try lab.within(Self.place(of: interface)) { () throws(LabError) in
+            do throws(BPFError) { try body() } catch { throw LabError("\(error)") }
+        }
     }
 
     func index(of interface: String) throws(LabError) -> UInt32 {

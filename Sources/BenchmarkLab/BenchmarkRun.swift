@@ -61,7 +61,8 @@ public struct BenchmarkRun: Sendable {
                 }
                 continue
             }
-            let course = Course(network: network, isDirect: road.name == Road.control.name)
+            let course = Course(
+                network: network, isDirect: road.isDirect, translates: road.translates)
             for measure in chosen {
                 do throws(LabError) {
                     let values = try measure.run(course, seconds)

@@ -18,7 +18,7 @@ struct ConnectionLoad {
         let counter = LoadCounter()
         let target = course.target
         var threads = [
-            try LoadThread.start {
+            try LoadThread.start(on: Placement.node) {
                 while !counter.hasEnded { listener.accept()?.close() }
             }
         ]

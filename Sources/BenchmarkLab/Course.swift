@@ -8,6 +8,8 @@ import Wire
 struct Course {
     let network: BenchmarkNetwork
     let isDirect: Bool
+    /// Whether a frame that arrives must have other addresses than it left with.
+    let translates: Bool
 
     var lab: HeldLab { network.lab }
 
@@ -16,7 +18,7 @@ struct Course {
         isDirect ? BenchmarkNetwork.directServer : BenchmarkNetwork.nodeOutside
     }
 
-    func stream(length: Int, flows: UInt32) -> FrameStream {
+    func stream(length: Int, flows: UInt32, endsInXDP: Bool = false) -> FrameStream {
         let (interface, gateway) = isDirect ? ("d0", "d1") : ("c0", "n0")
         guard let source = network.addresses[interface], let target = network.addresses[gateway]
         else {
@@ -30,7 +32,7 @@ struct Course {
                 ? BenchmarkNetwork.directClient : BenchmarkNetwork.nodeInside,
             translatedDestination: isDirect
                 ? BenchmarkNetwork.directServer : BenchmarkNetwork.server,
-            length: length, flows: flows)
+            length: length, flows: flows, endsInXDP: endsInXDP)
     }
 
     /// Has `body` send frames of one kind. Every flow has been answered once before, so that it is established.
@@ -40,7 +42,8 @@ struct Course {
         try network.takingFrames(isDirect ? ["d0", "d1"] : ["c0", "n0", "s0"]) {
             () throws(LabError) in
             let load = try FrameLoad(stream, in: network)
-            try Self.establish(load, flows: stream.flows)
+            try establish(load, flows: stream.flows)
+            if stream.endsInXDP { try load.receiveEarly(in: network) }
             return try body(load)
         }
     }
@@ -48,14 +51,14 @@ struct Course {
     /// New connections a second that every road manages.
     private static let openingRate = 50_000.0
 
-    private static func establish(_ load: FrameLoad, flows: UInt32) throws(LabError) {
+    private func establish(_ load: FrameLoad, flows: UInt32) throws(LabError) {
         let frames = UInt64(max(flows, 2048))
-        try load.sending(rate: openingRate, limit: frames, answered: .max) { () throws(LabError) in
-            try load.waitUntilSent(frames, seconds: 2 + 2 * Double(frames) / openingRate)
+        try load.sending(rate: Self.openingRate, limit: frames, answered: .max) {
+            load.waitUntilSent(frames, seconds: 2 + 2 * Double(frames) / Self.openingRate)
         }
         let count = load.count
         guard count.received > 0 else { throw LabError("no frame arrived") }
-        guard count.translated == count.received else {
+        guard !translates || count.translated == count.received else {
             throw LabError(
                 "\(count.received - count.translated) of \(count.received) frames arrived with addresses "
                     + "that they should not have")
@@ -64,16 +67,20 @@ struct Course {
 }
 
 extension FrameLoad {
-    /// Waits until so many frames have left and nothing more arrives.
-    func waitUntilSent(_ frames: UInt64, seconds: Double) throws(LabError) {
+    /// Waits until so many frames have left, but no longer than that, and until all of them have arrived or none
+    /// has for a while.
+    func waitUntilSent(_ frames: UInt64, seconds: Double) {
         let end = secondsNow() + seconds
-        while count.sent < frames, secondsNow() < end { usleep(1000) }
-        var last = count.received
-        for _ in 0..<100 {
-            usleep(10_000)
-            let now = count.received
-            if now == last { return }
+        while count.sent < frames, secondsNow() < end { usleep(500) }
+        var (last, since) = (count, secondsNow())
+        while last.received < last.sent, secondsNow() < since + Self.patience {
+            usleep(1000)
+            let now = count
+            if now.received != last.received { since = secondsNow() }
             last = now
         }
     }
+
+    /// Longer than a daemon is kept from its CPU.
+    private static let patience = 0.1
 }

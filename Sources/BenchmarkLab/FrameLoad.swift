@@ -25,45 +25,49 @@ import Wire
     struct Count {
         var seconds: Double
         var sent: UInt64
+        /// From the first of these to the last.
+        var sendingSeconds: Double
         var received: UInt64
         var translated: UInt64
     }
 
     init(_ stream: FrameStream, in network: BenchmarkNetwork) throws(LabError) {
         self.stream = stream
-        do {
-            module = try BPFModule(.load)
-            load = try SharedArray(map: module.map("load"), count: 1)
-            receipt = try SharedArray(map: module.map("receipt"), count: 1)
-            delays = try SharedArray(map: module.map("delays"), count: Int(SLUICE_LOAD_DELAYS))
-            try attach("sluice_receive", stream.receiver, network)
-            try attach("sluice_discard", stream.interface, network)
-        } catch let error as LabError {
-            throw error
-        } catch {
-            throw LabError("\(error)")
-        }
+        do throws(BPFError) { module = try BPFModule(.load) } catch { throw LabError("\(error)") }
+        load = try SharedArray(map: module.map("load"), count: 1)
+        receipt = try SharedArray(map: module.map("receipt"), count: 1)
+        delays = try SharedArray(map: module.map("delays"), count: Int(SLUICE_LOAD_DELAYS))
+        try attach("sluice_receive", stream.receiver, network)
+        try attach("sluice_discard", stream.interface, network)
     }
 
     deinit { for link in links { close(link) } }
 
     private func attach(
         _ program: String, _ interface: String, _ network: BenchmarkNetwork
-    ) throws {
+    ) throws(LabError) {
         let index = try network.index(of: interface)
-        try network.lab.within(BenchmarkNetwork.place(of: interface)) { () throws(LabError) in
-            do throws(BPFError) {
-                links.append(try module.attach(program, to: index, .ingress))
-            } catch {
-                throw LabError("\(error)")
-            }
+        try network.within(interface) { () throws(BPFError) in
+            links.append(try module.attach(program, to: index, .ingress))
+        }
+    }
+
+    /// From here on the receiver ends frames before they become socket buffers.
+    func receiveEarly(in network: BenchmarkNetwork) throws(LabError) {
+        let index = try network.index(of: stream.receiver)
+        try network.within(stream.receiver) { () throws(BPFError) in
+            links.append(
+                try module.attachXDP("sluice_receive_early", to: index, generic: false))
         }
     }
 
     var count: Count {
-        Count(
-            seconds: Double(MonotonicClock.now().nanoseconds) / 1e9, sent: load[0].sent,
-            received: receipt[0].frames, translated: receipt[0].translated)
+        let sender = load[0]
+        let receiver = receipt[0]
+        return Count(
+            seconds: secondsNow(), sent: sender.sent,
+            sendingSeconds: Double(max(1, sender.last_ns &- sender.first_ns)) / 1e9,
+            received: receiver.frames, translated: receiver.translated)
     }
 
     /// How long the last frames took from one program to the other, in nanoseconds, sorted.
@@ -88,7 +92,6 @@ import Wire
         settings.port = FrameStream.firstPort
         settings.flows = stream.flows
         settings.interval = rate.map { UInt64(1024e9 / $0) } ?? 0
-        settings.start_ns = MonotonicClock.now().nanoseconds
         settings.count = limit
         settings.answered = answered
         settings.translated_source = stream.translatedSender.rawValue.bigEndian

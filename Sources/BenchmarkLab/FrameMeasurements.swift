@@ -8,12 +8,11 @@ import Lab
 enum FrameMeasurements {
     /// Mpps that arrive while the generator sends as fast as it can.
     static func overload(
-        _ course: Course, length: Int, flows: UInt32, seconds: Double
+        _ course: Course, _ stream: FrameStream, seconds: Double
     ) throws(LabError) -> Double {
-        try course.withFrames(course.stream(length: length, flows: flows)) {
-            load throws(LabError) in
+        try course.withFrames(stream) { load throws(LabError) in
             try load.sending { () throws(LabError) in
-                try warmUp(load, flows: flows)
+                try warmUp(load, flows: stream.flows)
                 let before = load.count
                 usleep(UInt32(seconds * 1e6))
                 let after = load.count
@@ -44,12 +43,11 @@ enum FrameMeasurements {
 
     /// Searches both rates, and measures the delay at half of the second.
     static func limits(
-        _ course: Course, length: Int, flows: UInt32, seconds: Double
+        _ course: Course, _ stream: FrameStream, seconds: Double
     ) throws(LabError) -> Limits {
-        try course.withFrames(course.stream(length: length, flows: flows)) {
-            load throws(LabError) in
+        try course.withFrames(stream) { load throws(LabError) in
             let maximum = try load.sending { () throws(LabError) in
-                try warmUp(load, flows: flows)
+                try warmUp(load, flows: stream.flows)
                 let before = load.count
                 usleep(UInt32(seconds * 5e5))
                 let after = load.count
@@ -85,19 +83,13 @@ enum FrameMeasurements {
     ) throws(LabError) -> RateSearch.Trial {
         let frames = UInt64(max(1, rate * seconds))
         return try load.sending(rate: rate, limit: frames) { () throws(LabError) in
-            let start = secondsNow()
-            while load.count.sent == 0, secondsNow() < start + 1 { usleep(100) }
-            let first = secondsNow()
-            // Who cannot offer a rate is given the time for half of it.
-            while load.count.sent < frames, secondsNow() < first + 2 * seconds { usleep(500) }
-            let sent = load.count.sent
-            let took = secondsNow() - first
-            guard sent > 0 else { throw LabError("no frame left the generator") }
-            try load.waitUntilSent(sent, seconds: 0)
-            let arrived = load.count
+            // A generator that cannot offer a rate has the time for half of it.
+            load.waitUntilSent(frames, seconds: 0.1 + 2 * seconds)
+            let count = load.count
+            guard count.sent > 0 else { throw LabError("no frame left the generator") }
             return RateSearch.Trial(
-                rate: min(rate, Double(sent) / took),
-                loss: 1 - min(1, Double(arrived.received) / Double(arrived.sent)))
+                rate: min(rate, Double(count.sent) / count.sendingSeconds),
+                loss: 1 - min(1, Double(count.received) / Double(count.sent)))
         }
     }
 }

@@ -17,6 +17,8 @@ struct FrameStream: Sendable {
     var length: Int
     /// A power of two, at most 2^24.
     var flows: UInt32
+    /// Whether the receiver is a program in XDP, which no socket buffer comes to.
+    var endsInXDP: Bool
 
     static let firstPort: UInt16 = 5000
 

@@ -6,14 +6,13 @@ import PacketIO
 import Synchronization
 
 enum LoadThread {
-    /// Starts a thread; one without `processors` runs where the scheduler puts it.
     static func start(
-        on processors: UInt? = nil, _ body: @escaping @Sendable () -> Void
+        on processors: UInt, _ body: @escaping @Sendable () -> Void
     ) throws(LabError) -> WorkerThread {
         do throws(Control.SystemError) {
             return try WorkerThread {
                 // Where that cannot be chosen the scheduler chooses.
-                if let processors { try? InterfaceCalls.run(on: processors) }
+                try? InterfaceCalls.run(on: processors)
                 body()
             }
         } catch {

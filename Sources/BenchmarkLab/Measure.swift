@@ -18,6 +18,7 @@ public struct Measure: Sendable {
         frames("pps64", length: 60, flows: 1024, isQuick: true),
         frames("pps512", length: 508, flows: 1024),
         frames("pps1500", length: 1496, flows: 1024),
+        frames("pps64-xdp", length: 60, flows: 1024, endsInXDP: true),
         frames("pps64-1flow", length: 60, flows: 1),
         frames("pps64-128k", length: 60, flows: 131_072),
         limits,
@@ -29,17 +30,22 @@ public struct Measure: Sendable {
     ]
 
     private static func frames(
-        _ name: String, length: Int, flows: UInt32, isQuick: Bool = false
+        _ name: String, length: Int, flows: UInt32, endsInXDP: Bool = false,
+        isQuick: Bool = false
     ) -> Measure {
         let count = flows == 1 ? "one flow" : "\(flows) flows"
-        let title = "Frames of \(length + 4) bytes, \(count), as many as come through an overload"
+        let title =
+            "Frames of \(length + 4) bytes, \(count), as many as come through an overload"
+            + (endsInXDP ? " to a receiver that ends them in XDP" : "")
         return Measure(
             name: name, title: title, isQuick: isQuick,
             figures: [Figure(name, title, unit: "Mpps")], services: 1
         ) { course, seconds throws(LabError) in
             [
                 try FrameMeasurements.overload(
-                    course, length: length, flows: flows, seconds: seconds)
+                    course,
+                    course.stream(length: length, flows: flows, endsInXDP: endsInXDP),
+                    seconds: seconds)
             ]
         }
     }
@@ -65,7 +71,8 @@ public struct Measure: Sendable {
             },
         services: 1
     ) { course, seconds throws(LabError) in
-        let limits = try FrameMeasurements.limits(course, length: 60, flows: 1024, seconds: seconds)
+        let limits = try FrameMeasurements.limits(
+            course, course.stream(length: 60, flows: 1024), seconds: seconds)
         return [limits.lossless, limits.lossy] + limits.delays
     }
 

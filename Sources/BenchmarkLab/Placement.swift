@@ -8,9 +8,9 @@ enum Placement {
     private static let all: UInt = processors >= UInt.bitWidth ? .max : (1 << UInt(processors)) - 1
 
     /// Frames are made there, clients of connections run there; and with them, in the softirqs of what they send,
-    /// the kernel's own forwarding.
+    /// the kernel's own forwarding and the programs of an offload.
     static let load: UInt = 1
-    /// Sluice and other forwarders in user space.
+    /// Sluice and other forwarders in user space, and servers that take what streams bring.
     static let node: UInt = processors > 1 ? all & ~load : all
 
     /// Has `body` run on those processors; what it starts stays there.
@@ -23,10 +23,12 @@ enum Placement {
     }
 
     static var description: String {
-        processors > 1
-            ? "CPU 0 makes the frames, runs the clients of connections and, in their softirqs, the kernel's forwarding and the "
-                + "programs of an offload; Sluice runs on the other\(processors > 2 ? "s" : ""); the servers run where the "
-                + "scheduler puts them."
-            : "One CPU does everything."
+        guard processors > 1 else { return "One CPU does everything." }
+        let others = processors > 2 ? "the other CPUs" : "CPU 1"
+        return
+            "CPU 0 makes the frames, runs the clients of connections and, in the softirqs of what they send, the kernel's forwarding "
+            + "and the programs of an offload; \(others): forwarders in user space, Sluice among them, and the servers of streams and "
+            + "connections. The server of requests and responses shares CPU 0 with its client, since waking another CPU would take "
+            + "longer than everything that is measured."
     }
 }

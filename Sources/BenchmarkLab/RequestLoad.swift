@@ -29,7 +29,7 @@ struct RequestLoad {
             throw LabError("the server heard nothing of a connection")
         }
         defer { server.close() }
-        let thread = try LoadThread.start {
+        let thread = try LoadThread.start(on: Placement.load) {
             var byte: [UInt8] = [0]
             while server.receive(into: &byte) == 1, server.send(byte) {}
         }

@@ -20,6 +20,14 @@ public struct Road: Sendable {
 
     public var name: String { description.name }
 
+    var isDirect: Bool {
+        if case .direct = kind { return true }
+        return false
+    }
+
+    /// Whether the node is to change addresses. Around it nothing changes them, and is known by the same test.
+    var translates: Bool { true }
+
     private init(_ name: String, _ title: String, _ kind: Kind) {
         description = RoadDescription(name: name, title: title)
         self.kind = kind

@@ -42,7 +42,9 @@ struct TransferLoad {
             }
             threads.append(thread)
         }
-        return try Self.receive(servers, seconds: seconds)
+        return try Placement.on(Placement.node) { () throws(LabError) in
+            try Self.receive(servers, seconds: seconds)
+        }
     }
 
     private static func receive(_ sockets: [LoadSocket], seconds: Double) throws(LabError) -> Double

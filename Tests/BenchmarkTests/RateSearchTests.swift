@@ -53,6 +53,13 @@ private struct Device {
         #expect(device.trials == 12)
     }
 
+    @Test("a device that loses everything is offered less and less, but never nothing")
+    func dead() {
+        var search = RateSearch(maximum: 1000, limit: 12)
+        #expect(search.rate(losingAtMost: 0) { RateSearch.Trial(rate: $0, loss: 1) } == nil)
+        #expect(search.trials.allSatisfy { $0.rate > 0 })
+    }
+
     @Test("the answer is what was offered in fact where the load cannot do more")
     func weakLoad() {
         var search = RateSearch(maximum: 1000)

@@ -218,7 +218,7 @@ struct sluice_divert_settings {
 /// How many delays are kept: those of the last frames. A power of two.
 #define SLUICE_LOAD_DELAYS 65536u
 
-/// What is sent. Written while nothing runs, but for `sent`.
+/// What is sent, and what has been: written by user space while nothing runs.
 struct sluice_load {
     /// Ethernet, IPv4, UDP; ports are written for each frame.
     uint8_t headers[42];
@@ -226,12 +226,14 @@ struct sluice_load {
     uint16_t port;
     /// A power of two; they take turns.
     uint32_t flows;
-    /// From `start_ns` on a frame in each 1/1024 of so many nanoseconds; 0 is as fast as can be.
+    /// From the first frame on one in each 1/1024 of so many nanoseconds; 0 is as fast as can be.
     uint64_t interval;
-    uint64_t start_ns;
     /// No more than so many.
     uint64_t count;
     uint64_t sent;
+    /// When the first and the last of these left.
+    uint64_t first_ns;
+    uint64_t last_ns;
     /// The first ones, by number, are answered.
     uint64_t answered;
     /// What a translated frame has; big endian.
