@@ -111,9 +111,13 @@ let package = Package(
                 "PacketIO", "Offload", "Netlink", "Explain", "Lab", "CLinux", "Services",
             ]),
         library("Benchmark", []),
+        .target(name: "CForwarder", cSettings: strictC),
         library(
             "BenchmarkLab",
-            ["Wire", "CLinux", "CBPF", "CFlowABI", "PacketIO", "Lab", "Control", "Benchmark"]),
+            [
+                "Wire", "CLinux", "CBPF", "CFlowABI", "CForwarder", "PacketIO", "Lab", "Control",
+                "Benchmark",
+            ]),
         .executableTarget(
             name: "sluice",
             dependencies: [

@@ -120,8 +120,8 @@ static __always_inline int arrived(const struct stamp *stamp, const struct iphdr
     if (!settings || !counters)
         return 0;
     __u64 place = __sync_fetch_and_add(&counters->frames, 1);
-    if (ip->daddr == settings->translated_destination && ip->saddr == settings->translated_source)
-        __sync_fetch_and_add(&counters->translated, 1);
+    if (ip->daddr == settings->expected_destination && ip->saddr == settings->expected_source)
+        __sync_fetch_and_add(&counters->expected, 1);
     __u32 slot = (__u32)place & (SLUICE_LOAD_DELAYS - 1);
     __u64 *delay = bpf_map_lookup_elem(&delays, &slot);
     if (delay)
@@ -152,8 +152,7 @@ int sluice_receive_early(struct xdp_md *context) {
     return XDP_DROP;
 }
 
-// Where frames have done what they were for: answers at the client, and at a node what a forwarder in user space has
-// seen before.
+// At the client: answers have done what they were for on their way.
 SEC("tc")
 int sluice_discard(struct __sk_buff *skb) {
     struct stamp stamp;

@@ -30,7 +30,6 @@ struct BenchmarkNetwork: Sendable {
             try lab.set("net/ipv6/conf/all/disable_ipv6", "1", in: namespace)
             try lab.configure(namespace, ["link set lo up"])
         }
-        try lab.set("net/ipv4/ip_forward", "1", in: "node")
         // Many short connections need many ports.
         try lab.set("net/ipv4/ip_local_port_range", "1024 65535", in: "client")
         try lab.configure(

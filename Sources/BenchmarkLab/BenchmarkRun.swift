@@ -31,7 +31,7 @@ public struct BenchmarkRun: Sendable {
         let network = try BenchmarkNetwork()
         circumstances.notes = [
             Placement.description, try network.offloads(),
-            "Every road but the first translates both addresses and asks for the state of connections.",
+            "The kernel and Sluice translate both addresses and ask for the state of connections; other forwarders change nothing but Ethernet addresses.",
         ]
         var results = Results(
             roads: roads.map(\.description), reference: Road.reference.name,
@@ -54,15 +54,14 @@ public struct BenchmarkRun: Sendable {
             let chosen = measures.filter { $0.services == services }
             let open: OpenRoad
             do {
-                open = try OpenRoad(road, network.lab, rules: NodeRules(services: services))
+                open = try OpenRoad(road, network, rules: NodeRules(services: services))
             } catch {
                 for measure in chosen {
                     measure.fail(road, round, error.description, &results)
                 }
                 continue
             }
-            let course = Course(
-                network: network, isDirect: road.isDirect, translates: road.translates)
+            let course = Course(network: network, translation: road.translation)
             for measure in chosen {
                 do throws(LabError) {
                     let values = try measure.run(course, seconds)
@@ -86,6 +85,8 @@ public struct BenchmarkRun: Sendable {
 
 extension Measure {
     fileprivate func fail(_ road: Road, _ round: Int, _ reason: String, _ results: inout Results) {
+        // The end of what a program says is why it ended.
+        let reason = reason.count > 200 ? "… \(reason.suffix(200))" : reason
         for figure in figures {
             results.record(figure, road: road.name, round: round, failure: reason)
         }

@@ -7,31 +7,40 @@ import Wire
 
 struct Course {
     let network: BenchmarkNetwork
-    let isDirect: Bool
-    /// Whether a frame that arrives must have other addresses than it left with.
-    let translates: Bool
+    let translation: Translation
+
+    enum Translation: Sendable {
+        /// Both addresses are translated.
+        case both
+        /// The node leaves addresses alone.
+        case none
+        /// There is no node between client and server.
+        case noNode
+    }
 
     var lab: HeldLab { network.lab }
 
     /// What a client connects to.
     var target: IPv4Address {
-        isDirect ? BenchmarkNetwork.directServer : BenchmarkNetwork.nodeOutside
+        switch translation {
+        case .both: BenchmarkNetwork.nodeOutside
+        case .none: BenchmarkNetwork.server
+        case .noNode: BenchmarkNetwork.directServer
+        }
     }
+
+    private var isDirect: Bool { translation == .noNode }
 
     func stream(length: Int, flows: UInt32, endsInXDP: Bool = false) -> FrameStream {
         let (interface, gateway) = isDirect ? ("d0", "d1") : ("c0", "n0")
-        guard let source = network.addresses[interface], let target = network.addresses[gateway]
-        else {
-            preconditionFailure("every interface has an address")
-        }
+        guard let source = network.addresses[interface], let gateway = network.addresses[gateway]
+        else { preconditionFailure("every interface has an address") }
+        let sender = isDirect ? BenchmarkNetwork.directClient : BenchmarkNetwork.client
         return FrameStream(
-            interface: interface, source: source, target: target,
-            sender: isDirect ? BenchmarkNetwork.directClient : BenchmarkNetwork.client,
-            destination: self.target, receiver: isDirect ? "d1" : "s0",
-            translatedSender: isDirect
-                ? BenchmarkNetwork.directClient : BenchmarkNetwork.nodeInside,
-            translatedDestination: isDirect
-                ? BenchmarkNetwork.directServer : BenchmarkNetwork.server,
+            interface: interface, source: source, target: gateway, sender: sender,
+            destination: target, receiver: isDirect ? "d1" : "s0",
+            arrivesFrom: translation == .both ? BenchmarkNetwork.nodeInside : sender,
+            arrivesAt: translation == .both ? BenchmarkNetwork.server : target,
             length: length, flows: flows, endsInXDP: endsInXDP)
     }
 
@@ -58,9 +67,9 @@ struct Course {
         }
         let count = load.count
         guard count.received > 0 else { throw LabError("no frame arrived") }
-        guard !translates || count.translated == count.received else {
+        guard count.expected == count.received else {
             throw LabError(
-                "\(count.received - count.translated) of \(count.received) frames arrived with addresses "
+                "\(count.received - count.expected) of \(count.received) frames arrived with addresses "
                     + "that they should not have")
         }
     }

@@ -28,7 +28,8 @@ import Wire
         /// From the first of these to the last.
         var sendingSeconds: Double
         var received: UInt64
-        var translated: UInt64
+        /// Of these, with the addresses that they should have.
+        var expected: UInt64
     }
 
     init(_ stream: FrameStream, in network: BenchmarkNetwork) throws(LabError) {
@@ -67,7 +68,7 @@ import Wire
         return Count(
             seconds: secondsNow(), sent: sender.sent,
             sendingSeconds: Double(max(1, sender.last_ns &- sender.first_ns)) / 1e9,
-            received: receiver.frames, translated: receiver.translated)
+            received: receiver.frames, expected: receiver.expected)
     }
 
     /// How long the last frames took from one program to the other, in nanoseconds, sorted.
@@ -94,8 +95,8 @@ import Wire
         settings.interval = rate.map { UInt64(1024e9 / $0) } ?? 0
         settings.count = limit
         settings.answered = answered
-        settings.translated_source = stream.translatedSender.rawValue.bigEndian
-        settings.translated_destination = stream.translatedDestination.rawValue.bigEndian
+        settings.expected_source = stream.arrivesFrom.rawValue.bigEndian
+        settings.expected_destination = stream.arrivesAt.rawValue.bigEndian
         load[0] = settings
         receipt[0] = sluice_receipt()
         let generator = try Generator(

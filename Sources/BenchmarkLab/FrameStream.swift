@@ -11,8 +11,8 @@ struct FrameStream: Sendable {
     var destination: IPv4Address
     /// Where frames arrive, and with which addresses.
     var receiver: String
-    var translatedSender: IPv4Address
-    var translatedDestination: IPv4Address
+    var arrivesFrom: IPv4Address
+    var arrivesAt: IPv4Address
     /// Of the whole frame, without the frame check sequence: a "64-byte frame" has 60.
     var length: Int
     /// A power of two, at most 2^24.

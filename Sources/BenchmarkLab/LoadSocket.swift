@@ -53,7 +53,11 @@ struct LoadSocket: Sendable {
         let socket = try LoadSocket()
         guard unsafe socket.with(address, port, { unsafe connect(socket.descriptor, $0, $1) }) == 0
         else {
-            let failure = failure("connect to \(address):\(port)")
+            // What a socket with a limited patience says when it has none left.
+            let failure =
+                errno == EINPROGRESS
+                ? LabError("\(address):\(port) does not answer")
+                : failure("connect to \(address):\(port)")
             socket.close()
             throw failure
         }

@@ -24,7 +24,7 @@ public struct Measure: Sendable {
         limits,
         transfer("stream", "One TCP stream", streams: 1, isQuick: true),
         transfer("streams", "16 TCP streams", streams: 16),
-        requests,
+        requests, idleRequests,
         connections("connect", services: 1),
         connections("connect-10k", services: 10_000),
     ]
@@ -104,6 +104,20 @@ public struct Measure: Sendable {
             + FrameMeasurements.percentiles.map {
                 percentile($0, ofSorted: outcome.delays).map { Double($0) / 1e3 }
             }
+    }
+
+    private static let idleRequests = Measure(
+        name: "rr-idle", title: "A request every 10 ms and its response", isQuick: false,
+        figures: ["50th", "99th"].map {
+            Figure(
+                "rr-idle-\($0)", "A request every 10 ms and its response: \($0) percentile",
+                unit: "µs",
+                isBetterHigher: false)
+        },
+        services: 1
+    ) { course, seconds throws(LabError) in
+        let outcome = try RequestLoad(pause: 0.01).run(course, seconds: seconds)
+        return [0.5, 0.99].map { percentile($0, ofSorted: outcome.delays).map { Double($0) / 1e3 } }
     }
 
     private static func connections(_ name: String, services: Int) -> Measure {

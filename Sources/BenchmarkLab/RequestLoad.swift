@@ -1,11 +1,13 @@
 // Requests and responses of one byte each on one TCP connection, one after the other.
 
-import Benchmark
+import Glibc
 import Lab
 import PacketIO
 import Wire
 
 struct RequestLoad {
+    /// Seconds from a response to the next request.
+    var pause = 0.0
     private static let port: UInt16 = 5002
     /// Beyond that many the delays of further transactions are not kept.
     private static let samples = 1 << 20
@@ -39,14 +41,14 @@ struct RequestLoad {
         }
         return try Placement.on(Placement.load) { () throws(LabError) in
             // The first ones warm caches and paths.
-            _ = try Self.ask(client, seconds: 0.05)
-            return try Self.ask(client, seconds: seconds)
+            _ = try ask(client, seconds: 0.05)
+            return try ask(client, seconds: seconds)
         }
     }
 
-    private static func ask(_ client: LoadSocket, seconds: Double) throws(LabError) -> Outcome {
+    private func ask(_ client: LoadSocket, seconds: Double) throws(LabError) -> Outcome {
         var delays: [UInt64] = []
-        delays.reserveCapacity(samples)
+        delays.reserveCapacity(Self.samples)
         var byte: [UInt8] = [1]
         let start = MonotonicClock.now().nanoseconds
         let end = start + UInt64(seconds * 1e9)
@@ -57,9 +59,13 @@ struct RequestLoad {
                 throw LabError("no response for three seconds")
             }
             let now = MonotonicClock.now().nanoseconds
-            if delays.count < samples { delays.append(now - before) }
+            if delays.count < Self.samples { delays.append(now - before) }
             before = now
             count += 1
+            if pause > 0 {
+                usleep(UInt32(pause * 1e6))
+                before = MonotonicClock.now().nanoseconds
+            }
         }
         return Outcome(
             transactionsPerSecond: Double(count) * 1e9 / Double(before - start),

@@ -13,24 +13,31 @@ public struct Road: Sendable {
         case nftables
         /// `sluice run` with these options.
         case sluice([String])
+        /// A program that moves frames and changes no addresses but Ethernet's.
+        case forwarder(Forwarder)
     }
 
     public let description: RoadDescription
     let kind: Kind
 
+    /// Taken without being asked for by name.
+    public let isUsual: Bool
+
     public var name: String { description.name }
 
-    var isDirect: Bool {
-        if case .direct = kind { return true }
-        return false
-    }
-
-    /// Whether the node is to change addresses. Around it nothing changes them, and is known by the same test.
-    var translates: Bool { true }
-
-    private init(_ name: String, _ title: String, _ kind: Kind) {
+    private init(_ name: String, _ title: String, _ kind: Kind, isUsual: Bool = true) {
         description = RoadDescription(name: name, title: title)
         self.kind = kind
+        self.isUsual = isUsual
+    }
+
+    /// What becomes of addresses on the way, and so what a client must ask for.
+    var translation: Course.Translation {
+        switch kind {
+        case .direct: .noNode
+        case .iptables, .nftables, .sluice: .both
+        case .forwarder: .none
+        }
     }
 
     public static let control = Road("direct", "no node", .direct)
@@ -43,6 +50,15 @@ public struct Road: Sendable {
         Road("af-xdp", "Sluice, AF_XDP", .sluice(["--io", "af-xdp"])),
         Road("tc", "Sluice, offload at tc", .sluice(["--offload", "tc"])),
         Road("xdp", "Sluice, offload in XDP", .sluice(["--offload", "xdp"])),
+        Road(
+            "bare-packet", "bare forwarder, AF_PACKET", .forwarder(.bare("packet")), isUsual: false),
+        Road("bare-xdp", "bare forwarder, AF_XDP", .forwarder(.bare("xdp")), isUsual: false),
+        Road(
+            "testpmd-packet", "DPDK testpmd, net_af_packet", .forwarder(.testpmd("net_af_packet")),
+            isUsual: false),
+        Road(
+            "testpmd-xdp", "DPDK testpmd, net_af_xdp", .forwarder(.testpmd("net_af_xdp")),
+            isUsual: false),
     ]
 }
 
@@ -54,12 +70,21 @@ struct OpenRoad {
     /// As many connections as the kernel's own table has room for, unless somebody set it otherwise.
     private static let capacity = "262144"
 
-    init(_ road: Road, _ lab: HeldLab, rules: NodeRules) throws(LabError) {
+    init(_ road: Road, _ network: BenchmarkNetwork, rules: NodeRules) throws(LabError) {
+        let lab = network.lab
         kind = road.kind
+        // A forwarder's frames must not be forwarded by the kernel as well.
+        try lab.set("net/ipv4/ip_forward", road.translation == .none ? "0" : "1", in: lab.home)
         switch kind {
         case .direct: break
-        case .iptables: try Self.tool("iptables-restore").apply(rules.iptables)
-        case .nftables: try Self.tool("nft", ["-f", "-"]).apply(rules.nftables)
+        case .iptables, .nftables:
+            // Whoever makes rules must be able to take them away again.
+            for name in ["nft", "conntrack"] { _ = try Self.tool(name) }
+            if case .iptables = kind {
+                try Self.tool("iptables-restore").apply(rules.iptables)
+            } else {
+                try Self.tool("nft", ["-f", "-"]).apply(rules.nftables)
+            }
         case .sluice(let options):
             let file = try lab.keep("bench.rules", rules.iptables)
             let words = [
@@ -69,6 +94,11 @@ struct OpenRoad {
             service = try Placement.on(Placement.node) { () throws(LabError) in
                 try lab.start(words + options, ready: "sluice: ready")
             }
+        case .forwarder(let forwarder):
+            let words = try forwarder.words(network)
+            service = try Placement.on(forwarder.processors) { () throws(LabError) in
+                try lab.start(words, ready: forwarder.ready)
+            }
         }
     }
 
@@ -76,22 +106,18 @@ struct OpenRoad {
     var obstacle: String? {
         guard let service, service.hasEnded else { return nil }
         return
-            "the daemon has ended: \(service.said.split(separator: "\n").last ?? "without a word")"
+            "the program has ended: \(service.said.split(separator: "\n").last ?? "without a word")"
     }
 
-    /// Leaves the node without rules, connections or daemon.
+    /// Leaves the node without rules, connections and programs.
     func close() throws(LabError) {
         service?.stop()
-        guard case .iptables = kind else {
-            if case .nftables = kind { try Self.flush() }
-            return
+        switch kind {
+        case .iptables, .nftables:
+            try Self.tool("nft", ["flush", "ruleset"]).apply("")
+            try Self.tool("conntrack", ["-F"]).apply("")
+        case .direct, .sluice, .forwarder: break
         }
-        try Self.flush()
-    }
-
-    private static func flush() throws(LabError) {
-        try tool("nft", ["flush", "ruleset"]).apply("")
-        try tool("conntrack", ["-F"]).apply("")
     }
 
     private static func tool(_ name: String, _ arguments: [String] = []) throws(LabError) -> Tool {

@@ -110,8 +110,8 @@ static void release(struct side *side) {
     side->large_held = 0;
 }
 
-static unsigned int forward(struct side *in, struct side *out, const struct forwarder_port *from,
-                            const struct forwarder_port *to) {
+static unsigned int forward(struct side *in, struct side *out, const struct port *from,
+                            const struct port *to) {
     unsigned int count = 0, length = 0;
     uint8_t *start;
     while (count < FORWARDER_BATCH && (start = receive(in, &length)) != NULL) {
@@ -126,7 +126,7 @@ static unsigned int forward(struct side *in, struct side *out, const struct forw
     return count;
 }
 
-int forward_packet(const struct forwarder_port ports[2], const volatile int *stop) {
+int forward_packet(const struct port ports[2]) {
     static struct side sides[2];
     for (int index = 0; index < 2; index++) {
         memset(&sides[index], 0, sizeof sides[index]);
@@ -136,17 +136,11 @@ int forward_packet(const struct forwarder_port ports[2], const volatile int *sto
     }
     struct pollfd wait[2] = {{.fd = sides[0].fd, .events = POLLIN},
                              {.fd = sides[1].fd, .events = POLLIN}};
-    while (!*stop) {
+    for (;;) {
         unsigned int count = 0;
         for (int index = 0; index < 2; index++)
             count += forward(&sides[index], &sides[1 - index], &ports[index], &ports[1 - index]);
         if (count == 0)
             poll(wait, 2, FORWARDER_WAIT_MS);
     }
-    for (int index = 0; index < 2; index++) {
-        close(sides[index].fd);
-        munmap(sides[index].ring, (size_t)SLOT * SLOTS);
-        free(sides[index].large);
-    }
-    return 0;
 }

@@ -155,7 +155,7 @@ static void send_all(struct side *side) {
 }
 
 static unsigned int forward(struct side *in, struct side *out, uint8_t *memory,
-                            const struct forwarder_port *from, const struct forwarder_port *to) {
+                            const struct port *from, const struct port *to) {
     uint32_t waiting = load(in->receive.producer) - in->receive.own;
     uint32_t room = RING - (out->transmit.own - load(out->transmit.consumer));
     uint32_t count = waiting < FORWARDER_BATCH ? waiting : FORWARDER_BATCH;
@@ -176,7 +176,7 @@ static unsigned int forward(struct side *in, struct side *out, uint8_t *memory,
     return count;
 }
 
-int forward_xdp(const struct forwarder_port ports[2], const volatile int *stop) {
+int forward_xdp(const struct port ports[2]) {
     struct side sides[2] = {{0}};
     uint8_t *memory = mmap(NULL, (size_t)CHUNK * CHUNKS, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -194,7 +194,7 @@ int forward_xdp(const struct forwarder_port ports[2], const volatile int *stop) 
     }
     struct pollfd wait[2] = {{.fd = sides[0].fd, .events = POLLIN},
                              {.fd = sides[1].fd, .events = POLLIN}};
-    while (!*stop) {
+    for (;;) {
         unsigned int count = 0;
         for (int index = 0; index < 2; index++)
             count +=
@@ -202,11 +202,4 @@ int forward_xdp(const struct forwarder_port ports[2], const volatile int *stop) 
         if (count == 0)
             poll(wait, 2, FORWARDER_WAIT_MS);
     }
-    for (int index = 0; index < 2; index++) {
-        close(sides[index].link);
-        close(sides[index].program);
-        close(sides[index].fd);
-    }
-    munmap(memory, (size_t)CHUNK * CHUNKS);
-    return 0;
 }

@@ -15,11 +15,13 @@ struct BenchCommand: ParsableCommand {
             Client, node and server are network namespaces that end with the command. Each round has every road in turn; \
             ratios are medians of the rounds' own. The report goes to standard output as Markdown.
 
-            Roads: \(Road.all.map(\.name).joined(separator: ", ")).
+            Roads: \(Road.all.filter(\.isUsual).map(\.name).joined(separator: ", ")); and where --roads names them: \
+            \(Road.all.filter { !$0.isUsual }.map(\.name).joined(separator: ", ")), which translate nothing.
 
             Measures:
             \(Measure.all.map { "  \($0.name): \($0.title)\($0.isQuick ? " (quick)" : "")" }.joined(separator: "\n"))
-            """)
+            """,
+        subcommands: [BenchForward.self])
 
     @Flag(help: "Frames of 64 bytes, one stream, request and response: about two minutes.")
     var quick = false
@@ -50,7 +52,7 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let run = BenchmarkRun(
             roads: try chosenRoads(), measures: try chosenMeasures(), rounds: rounds,
-            seconds: seconds ?? (quick ? 0.6 : 1))
+            seconds: seconds ?? (quick ? 0.5 : 1))
         let showsProgress = isatty(STDERR_FILENO) == 1
         let report: Report
         do {
@@ -74,7 +76,7 @@ struct BenchCommand: ParsableCommand {
 
     /// In their own order, with those that the others are compared with.
     private func chosenRoads() throws -> [Road] {
-        guard let roads else { return Road.all }
+        guard let roads else { return Road.all.filter(\.isUsual) }
         let names = try Self.names(roads, of: Road.all.map(\.name), "--roads")
         return Road.all.filter {
             names.contains($0.name) || [Road.control.name, Road.reference.name].contains($0.name)
@@ -98,4 +100,14 @@ struct BenchCommand: ParsableCommand {
         }
         return Set(names)
     }
+}
+
+/// The process of a bare forwarder.
+struct BenchForward: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "forward", shouldDisplay: false)
+
+    @Argument var mode: String
+    @Argument var ports: [String]
+
+    func run() throws { throw Refusal(BareForwarder.run(mode: mode, ports: ports).description) }
 }

@@ -236,13 +236,13 @@ struct sluice_load {
     uint64_t last_ns;
     /// The first ones, by number, are answered.
     uint64_t answered;
-    /// What a translated frame has; big endian.
-    uint32_t translated_source;
-    uint32_t translated_destination;
+    /// What a frame has that arrives; big endian.
+    uint32_t expected_source;
+    uint32_t expected_destination;
 };
 
 struct sluice_receipt {
     uint64_t frames;
-    /// Of these, with the addresses of a translated one.
-    uint64_t translated;
+    /// Of these, with the addresses that they should have.
+    uint64_t expected;
 };

@@ -1,5 +1,5 @@
 // The least that a forwarder in user space can do: it moves IPv4 frames between two interfaces with only
-// their Ethernet addresses changed. What it reaches is what the sockets allow; Sluice is measured against it.
+// their Ethernet addresses changed. What it reaches is what the sockets allow; `sluice bench` measures it beside Sluice.
 #ifndef CFORWARDER_H
 #define CFORWARDER_H
 
@@ -12,18 +12,14 @@ enum forwarder_mode {
     FORWARDER_XDP,
 };
 
-struct forwarder_port {
+struct forwarder_end {
     const char *interface;
-    /// Frames to this address are taken; it becomes the source of what is sent here.
-    uint8_t address[6];
-    /// Where frames sent here go.
-    uint8_t neighbour[6];
+    /// The Ethernet address to which frames leave by it, in the low 48 bits.
+    uint64_t neighbour;
 };
 
-/// Forwards between the two interfaces, which are in the calling thread's network namespace, until
-/// `*stop` is not 0. The kernel there must not forward as well (net.ipv4.ip_forward=0).
-/// Returns 0, or the negative errno of what could not be set up.
-int forwarder_run(const struct forwarder_port ports[2], enum forwarder_mode mode,
-                  const volatile int *stop);
+/// Forwards between two interfaces of the calling thread's network namespace until the process ends. The kernel
+/// must not forward as well. Returns only if it cannot: a negative errno.
+int forwarder_run(enum forwarder_mode mode, struct forwarder_end first, struct forwarder_end second);
 
 #endif
