@@ -47,8 +47,12 @@ public struct RateSearch: Sendable {
                 break
             }
         }
-        return bounds(goal).lower?.rate
+        return best(losingAtMost: goal)
     }
+
+    /// The same answer from the trials that there are, those for other goals included: what later ones have shown
+    /// counts, and a goal that allows more never has the lower rate.
+    public func best(losingAtMost goal: Double) -> Double? { bounds(goal).lower?.rate }
 
     /// What is to be tried next for a goal; `nil` once it is known well enough.
     private func next(_ goal: Double) -> Double? {

@@ -58,8 +58,9 @@ enum FrameMeasurements {
             let lossless: Double?
             do {
                 let offer = { (rate: Double) in try trial(load, rate, seconds: seconds / 2) }
-                lossy = try search.rate(losingAtMost: allowedLoss, offer: offer)
+                _ = try search.rate(losingAtMost: allowedLoss, offer: offer)
                 lossless = try search.rate(losingAtMost: 0, offer: offer)
+                lossy = search.best(losingAtMost: allowedLoss)
             } catch {
                 throw LabError("\(error)")
             }

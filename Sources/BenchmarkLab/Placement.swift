@@ -29,6 +29,7 @@ enum Placement {
             "CPU 0 makes the frames, runs the clients of connections and, in the softirqs of what they send, the kernel's forwarding "
             + "and the programs of an offload; \(others): forwarders in user space, Sluice among them, and the servers of streams and "
             + "connections. The server of requests and responses shares CPU 0 with its client, since waking another CPU would take "
-            + "longer than everything that is measured."
+            + "longer than everything that is measured. What is on CPU 0 beside the generator keeps it from sending meanwhile: rates there "
+            + "include what it takes to make a frame, and an overload hardly loses any."
     }
 }

@@ -13,7 +13,8 @@ struct BenchCommand: ParsableCommand {
         abstract: "Measure Sluice and the kernel side by side, in a lab of its own. Needs root.",
         discussion: """
             Client, node and server are network namespaces that end with the command. Each round has every road in turn; \
-            ratios are medians of the rounds' own. The report goes to standard output as Markdown.
+            ratios are medians of the rounds' own. The report goes to standard output as Markdown. \
+            Everything takes about twenty minutes.
 
             Roads: \(Road.all.filter(\.isUsual).map(\.name).joined(separator: ", ")); and where --roads names them: \
             \(Road.all.filter { !$0.isUsual }.map(\.name).joined(separator: ", ")), which translate nothing.

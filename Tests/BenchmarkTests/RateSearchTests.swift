@@ -53,6 +53,24 @@ private struct Device {
         #expect(device.trials == 12)
     }
 
+    @Test("whatever chance does, a goal that allows more never has the lower rate")
+    func order() throws {
+        for seed in UInt64(1)...200 {
+            var state = seed
+            var search = RateSearch(maximum: 1000, limit: 8)
+            let offer = { (rate: Double) -> RateSearch.Trial in
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                let chance = Double(state >> 33) / Double(1 << 31)
+                return RateSearch.Trial(
+                    rate: rate, loss: chance < 0.5 ? 0 : chance < 0.75 ? 0.004 : 0.1)
+            }
+            _ = search.rate(losingAtMost: 0.005, offer: offer)
+            let lossless = search.rate(losingAtMost: 0, offer: offer)
+            let lossy = search.best(losingAtMost: 0.005)
+            #expect(lossless ?? 0 <= lossy ?? 0, "seed \(seed)")
+        }
+    }
+
     @Test("a device that loses everything is offered less and less, but never nothing")
     func dead() {
         var search = RateSearch(maximum: 1000, limit: 12)
