@@ -1,8 +1,12 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// Every Swift target that ships: strict memory safety, and a warning is an error.
-let strict: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error)]
+/// Every Swift target that ships: strict memory safety, and a warning is an error. Exclusive access to what
+/// classes hold is checked as it runs in debug builds, in which the tests run; a packet asks some thirty times.
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(), .treatAllWarnings(as: .error),
+    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
+]
 /// Tests: what `#expect` expands to is not written for strict memory safety.
 let testing: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 let strictC: [CSetting] = [.treatAllWarnings(as: .error)]

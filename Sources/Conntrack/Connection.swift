@@ -94,6 +94,8 @@ struct ConnectionTraits: OptionSet {
     /// It has a number with the table's carrier, and its packets may pass there at present.
     static let numbered = Self(rawValue: 1 << 5)
     static let carried = Self(rawValue: 1 << 6)
+    /// Somebody keeps account of it.
+    static let accounted = Self(rawValue: charged.rawValue | numbered.rawValue)
 }
 
 extension Connection {
@@ -274,6 +276,7 @@ extension Connection {
     }
 
     /// `nf_ct_refresh_acct`.
+    @inline(__always)
     private mutating func refresh(
         _ timeout: Seconds, _ facts: borrowing PacketFacts, _ direction: Direction
     ) {
@@ -282,6 +285,7 @@ extension Connection {
         count(facts, direction)
     }
 
+    @inline(__always)
     private mutating func count(_ facts: borrowing PacketFacts, _ direction: Direction) {
         guard isCounted else { return }
         let bytes = UInt64(truncatingIfNeeded: facts.length)

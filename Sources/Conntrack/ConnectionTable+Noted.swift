@@ -74,40 +74,41 @@ extension ConnectionTable {
     ///
     /// Where tracking finds it to be anything but ESTABLISHED, that is returned, and the bytes stay as they
     /// were.
-    /// - Precondition: it is neither SYN nor a fragment, and has time to live.
+    /// - Precondition: it has time to live.
     public func forward(
-        _ flow: NotedFlow, _ bytes: inout MutableRawSpan, _ view: inout PacketView,
+        _ flow: NotedFlow, _ bytes: inout MutableRawSpan, _ packet: PlainPacket,
         offload: OffloadHeader, translates: Bool, now: Timestamp
     ) -> Tracked? {
-        let facts = PacketFacts(bytes.bytes, view, now)
-        let verify = settings.checksum && !offload.checksumIsGood
-        if let fault = Self.headerFault(bytes.bytes, view, facts, verify) {
-            return invalid(fault, false)
+        if settings.checksum, !offload.checksumIsGood,
+            !packet.transportChecksumIsRight(bytes.bytes)
+        {
+            return invalid(.badChecksum, false)
         }
         let index = flow.found
-        let verdict = apply(flow.place, facts)
+        let verdict = apply(flow.place, PacketFacts(bytes.bytes, packet, now))
         guard case .accepted = verdict, storage[index].status.contains(.seenReply) else {
             guard let tracked = conclude(flow.place, verdict, dry: false) else {
                 preconditionFailure("only a SYN reopens a connection")
             }
             return tracked
         }
-        if translates, storage[index].status.isTranslated {
-            let ends = ends(index, flow.direction, view)
-            bytes.rewriteAndForward(to: ends, in: &view, partialChecksum: offload.needsChecksum)
-        } else {
-            bytes.decrementTimeToLive(in: &view)
-        }
-        deliverPending(index, now)
+        bytes.rewriteAndForward(
+            packet,
+            to: translates
+                ? storage[index].ends(leaving: packet.ends, flow.direction) : packet.ends,
+            partialChecksum: offload.needsChecksum)
+        if !storage[index].pendingEvents.isEmpty { deliverPending(index, now) }
         return nil
     }
+}
 
+extension Connection {
     /// The ends that a packet of the direction leaves with: the other direction's, where it is translated.
-    private func ends(_ index: UInt32, _ direction: Direction, _ view: PacketView) -> PacketEnds {
-        let other = direction == .original ? storage[index].reply : storage[index].original
-        let status = storage[index].status
+    @inline(__always)
+    fileprivate func ends(leaving ends: PacketEnds, _ direction: Direction) -> PacketEnds {
+        let other = direction == .original ? reply : original
         let isOriginal = direction == .original
-        var ends = view.ends
+        var ends = ends
         if status.contains(isOriginal ? .sourceNAT : .destinationNAT) {
             ends.source = other.destination
             ends.sourcePort = other.destinationPort
@@ -118,10 +119,4 @@ extension ConnectionTable {
         }
         return ends
     }
-}
-
-extension ConnectionStatus {
-    fileprivate var isTranslated: Bool { rawValue & Self.eitherNAT.rawValue != 0 }
-    /// Made once: a list of options made per packet allocates where nothing is optimised.
-    private static let eitherNAT: Self = [.sourceNAT, .destinationNAT]
 }

@@ -97,6 +97,7 @@ extension ConnectionTable {
         recall(index)
         let before = storage[index].expires
         let verdict = storage[index].follow(facts, found.direction, settings)
+        if case .accepted = verdict, storage[index].isInPlace(since: before) { return verdict }
         if storage[index].expires < before { refile(index) }
         if storage[index].isCharged, case .accepted = verdict {
             followLoad(index, found.direction, bytes: facts.length)
@@ -213,6 +214,12 @@ extension PacketFacts {
         self.init(now: now, length: view.totalLength)
         if view.transport == .tcp { segment = TCPSegment(bytes, view) }
     }
+
+    @inline(__always)
+    init(_ bytes: RawSpan, _ packet: PlainPacket, _ now: Timestamp) {
+        self.init(now: now, length: Int(packet.totalLength))
+        if packet.protocol == .tcp { segment = TCPSegment(bytes, packet) }
+    }
 }
 
 extension OffloadHeader {
@@ -223,7 +230,15 @@ extension OffloadHeader {
 
 extension Connection {
     /// Unassured, or closing: what early drop and the collector may take.
+    @inline(__always)
     var mayBeEvicted: Bool {
         !status.contains(.assured) || (original.protocol == .tcp && tcp.state.isClosing)
+    }
+
+    /// Whether an accepted packet left it where it stood in every list and account. `before` was its deadline.
+    @inline(__always)
+    fileprivate func isInPlace(since before: UInt64) -> Bool {
+        expires >= before && traits.rawValue & ConnectionTraits.accounted.rawValue == 0
+            && isEvictable == mayBeEvicted
     }
 }

@@ -7,6 +7,7 @@ import Wire
 enum TCPSegmentKind: UInt8 {
     case syn, synAck, fin, ack, reset, none
 
+    @inline(__always)
     init(_ flags: TCPFlags) {
         if flags.contains(.rst) {
             self = .reset
@@ -21,7 +22,8 @@ enum TCPSegmentKind: UInt8 {
 }
 
 struct TCPSegment {
-    var flags: TCPFlags
+    let flags: TCPFlags
+    let kind: TCPSegmentKind
     var sequence: SequenceNumber
     var acknowledgement: SequenceNumber
     var window: UInt16
@@ -32,23 +34,40 @@ struct TCPSegment {
     /// What a SYN offers; `nil` where it has no options at all.
     var offers: TCPOffers?
 
-    var kind: TCPSegmentKind { TCPSegmentKind(flags) }
-
     /// `nil` where the header's own length is impossible.
     init?(_ bytes: RawSpan, _ view: PacketView) {
-        let headerLength = view.tcpHeaderLength
-        guard headerLength >= 20, headerLength <= view.transportLength else { return nil }
-        flags = view.tcpFlags
-        sequence = view.tcpSequence(bytes)
-        acknowledgement = view.tcpAcknowledgement(bytes)
-        window = view.tcpWindow(bytes)
-        let length =
-            UInt32(truncatingIfNeeded: view.transportLength &- headerLength)
-            &+ (flags.contains(.syn) ? 1 : 0) &+ (flags.contains(.fin) ? 1 : 0)
-        end = sequence + length
+        guard view.tcpHeaderLength >= 20, view.tcpHeaderLength <= view.transportLength else {
+            return nil
+        }
+        self.init(
+            bytes, at: view.transportOffset, headerLength: view.tcpHeaderLength,
+            length: view.transportLength)
+    }
+
+    @inline(__always)
+    init(_ bytes: RawSpan, _ packet: PlainPacket) {
+        self.init(
+            bytes, at: 34, headerLength: Int(packet.transportHeaderLength),
+            length: packet.transportLength)
+    }
+
+    /// - Precondition: header and data lie within the bytes.
+    @inline(__always)
+    private init(_ bytes: RawSpan, at offset: Int, headerLength: Int, length: Int) {
+        sequence = SequenceNumber(bytes.u32(offset &+ 4))
+        acknowledgement = SequenceNumber(bytes.u32(offset &+ 8))
+        flags = TCPFlags(rawValue: bytes.u8(offset &+ 13))
+        window = bytes.u16(offset &+ 14)
+        kind = TCPSegmentKind(flags)
+        end =
+            sequence
+            + (UInt32(truncatingIfNeeded: length &- headerLength)
+                &+ (flags.contains(.syn) ? 1 : 0) &+ (flags.contains(.fin) ? 1 : 0))
         highestAcknowledged = acknowledgement
-        guard headerLength > 20 else { return }
-        let options = (view.transportOffset &+ 20)..<(view.transportOffset &+ headerLength)
+        if headerLength > 20 { readOptions(bytes, (offset &+ 20)..<(offset &+ headerLength)) }
+    }
+
+    private mutating func readOptions(_ bytes: RawSpan, _ options: Range<Int>) {
         if flags.contains(.syn) { offers = TCPOffers(bytes, options) }
         // Nearly every segment carries nothing but a timestamp (RFC 7323, appendix A).
         if options.count == 12, bytes.u32(options.lowerBound) == 0x0101_080A { return }

@@ -31,39 +31,58 @@ extension TCPTracking {
     mutating func checkWindow(
         _ segment: TCPSegment, _ direction: Direction, beLiberal: Bool
     ) -> WindowVerdict {
-        var sender = self[direction]
-        var receiver = self[direction.opposite]
+        let judgement =
+            direction == .original
+            ? Self.judge(segment, direction, state, sender: &originalEnd, receiver: &replyEnd)
+            : Self.judge(segment, direction, state, sender: &replyEnd, receiver: &originalEnd)
+        switch judgement {
+        case .moved:
+            if segment.kind == .ack { countRetransmission(segment, direction) }
+            return .inWindow
+        case .incomparable:
+            return .inWindow
+        case .failed(let failure):
+            return beLiberal || self[direction].flags.contains(.beLiberal) ? .inWindow : failure
+        }
+    }
+
+    private enum Judgement {
+        /// In window; both ends have moved.
+        case moved
+        /// There is nothing left to compare with.
+        case incomparable
+        case failed(WindowVerdict)
+    }
+
+    private static func judge(
+        _ segment: TCPSegment, _ direction: Direction, _ state: TCPState,
+        sender: inout TCPEnd, receiver: inout TCPEnd
+    ) -> Judgement {
+        let ack = segment.acknowledgement
         var edges = Edges(
-            sequence: segment.sequence, end: segment.end, ack: segment.acknowledgement,
-            sack: segment.acknowledgement)
-        if receiver.flags.contains(.sackPermitted) {
-            edges.sack = segment.highestAcknowledged
+            sequence: segment.sequence, end: segment.end, ack: ack,
+            sack: receiver.flags.contains(.sackPermitted) ? segment.highestAcknowledged : ack)
+        if sender.maxWindow == 0 || segment.flags.contains(.syn),
+            begin(segment, direction, state, edges, &sender, &receiver)
+        {
+            return .incomparable
         }
-        let settled = begin(segment, direction, edges, &sender, &receiver)
-        defer {
-            self[direction] = sender
-            self[direction.opposite] = receiver
-        }
-        if settled { return .inWindow }
-        normalise(segment, sender, receiver, &edges)
-        if let failure = judge(edges, &sender, receiver) {
-            return beLiberal || sender.flags.contains(.beLiberal) ? .inWindow : failure
-        }
+        if segment.kind != .ack { normalise(segment, state, sender, receiver, &edges) }
+        if let failure = judge(edges, &sender, receiver) { return .failed(failure) }
         update(segment, edges, &sender, &receiver)
-        if segment.kind == .ack { countRetransmission(segment, edges, direction) }
-        return .inWindow
+        return .moved
     }
 
     /// First segment from this end, or a SYN again: take its values. `true` when there is nothing
     /// left to compare with (simultaneous open).
-    private func begin(
-        _ segment: TCPSegment, _ direction: Direction, _ edges: Edges,
+    private static func begin(
+        _ segment: TCPSegment, _ direction: Direction, _ state: TCPState, _ edges: Edges,
         _ sender: inout TCPEnd, _ receiver: inout TCPEnd
     ) -> Bool {
         let isSyn = segment.flags.contains(.syn)
         if sender.maxWindow == 0 {
             if isSyn {
-                Self.restart(segment, direction, &sender, &receiver)
+                restart(segment, direction, &sender, &receiver)
                 return !segment.flags.contains(.ack)
             }
             let window = UInt32(segment.window) << UInt32(sender.scale)
@@ -84,7 +103,7 @@ extension TCPTracking {
         guard isSyn, segment.end.isAfter(sender.end), state == .synSent || state == .synRecv else {
             return false
         }
-        Self.restart(segment, direction, &sender, &receiver)
+        restart(segment, direction, &sender, &receiver)
         return direction == .reply && !segment.flags.contains(.ack)
     }
 
@@ -108,8 +127,9 @@ extension TCPTracking {
         }
     }
 
-    private func normalise(
-        _ segment: TCPSegment, _ sender: TCPEnd, _ receiver: TCPEnd, _ edges: inout Edges
+    private static func normalise(
+        _ segment: TCPSegment, _ state: TCPState, _ sender: TCPEnd, _ receiver: TCPEnd,
+        _ edges: inout Edges
     ) {
         let isReset = segment.flags.contains(.rst)
         // Without ACK, and in the RST of stacks that set ACK with zero, the number means nothing.
@@ -125,12 +145,13 @@ extension TCPTracking {
     }
 
     /// The four predicates; `nil` when all hold.
-    private func judge(
+    @inline(__always)
+    private static func judge(
         _ edges: Edges, _ sender: inout TCPEnd, _ receiver: TCPEnd
     ) -> WindowVerdict? {
         let notOlderThanWindow = edges.end.isAfter(sender.end - receiver.maxWindow - 1)
         let acknowledgesSent = edges.sack.isBefore(receiver.end + 1)
-        let ackWindow = max(sender.maxWindow, Self.leastAckWindow)
+        let ackWindow = max(sender.maxWindow, leastAckWindow)
         let notLateAck = edges.sack.isAfter(receiver.end - ackWindow - 1)
         guard edges.sequence.isBefore(sender.maxEnd + 1) else {  // I
             let overshoot = (edges.end - sender.maxEnd) &+ 1
@@ -151,7 +172,8 @@ extension TCPTracking {
         return nil
     }
 
-    private func update(
+    @inline(__always)
+    private static func update(
         _ segment: TCPSegment, _ edges: Edges, _ sender: inout TCPEnd, _ receiver: inout TCPEnd
     ) {
         // A SYN's own window is never scaled (RFC 7323, 2.2).
@@ -176,19 +198,19 @@ extension TCPTracking {
         if edges.ack == receiver.end { receiver.flags.remove(.dataUnacknowledged) }
     }
 
-    private mutating func countRetransmission(
-        _ segment: TCPSegment, _ edges: Edges, _ direction: Direction
-    ) {
-        if lastDirection == direction, lastSequence == edges.sequence, lastAck == edges.ack,
-            lastEnd == edges.end, lastWindow == segment.window
+    @inline(__always)
+    private mutating func countRetransmission(_ segment: TCPSegment, _ direction: Direction) {
+        if lastDirection == direction, lastSequence == segment.sequence,
+            lastAck == segment.acknowledgement, lastEnd == segment.end,
+            lastWindow == segment.window
         {
             retransmissions &+= 1
             return
         }
         lastDirection = direction
-        lastSequence = edges.sequence
-        lastAck = edges.ack
-        lastEnd = edges.end
+        lastSequence = segment.sequence
+        lastAck = segment.acknowledgement
+        lastEnd = segment.end
         lastWindow = segment.window
         retransmissions = 0
     }

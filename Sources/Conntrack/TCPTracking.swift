@@ -152,6 +152,10 @@ extension TCPTracking {
     ) -> TCPVerdict {
         let old = state
         let kind = segment.kind
+        // What nearly every segment is; the table says the same.
+        if kind == .ack, old == .established {
+            return advance(segment, direction, to: .established, inWindow: settings)
+        }
         let next: TCPState
         switch Self.cell(direction, kind, old) {
         case .invalid:
@@ -199,13 +203,23 @@ extension TCPTracking {
         default:
             break
         }
+        return advance(segment, direction, to: next, inWindow: settings)
+    }
+
+    /// Moves the state if the segment is in window.
+    @inline(__always)
+    private mutating func advance(
+        _ segment: TCPSegment, _ direction: Direction, to next: TCPState,
+        inWindow settings: borrowing ConntrackSettings
+    ) -> TCPVerdict {
         switch checkWindow(segment, direction, beLiberal: settings.tcpBeLiberal) {
-        case .ignored: return .ignored
-        case .outOfWindow(let reason): return .outOfWindow(reason)
-        case .inWindow: return accept(segment, direction, from: old, to: next)
+        case .ignored: .ignored
+        case .outOfWindow(let reason): .outOfWindow(reason)
+        case .inWindow: accept(segment, direction, from: state, to: next)
         }
     }
 
+    @inline(__always)
     private mutating func accept(
         _ segment: TCPSegment, _ direction: Direction, from old: TCPState, to next: TCPState
     ) -> TCPVerdict {

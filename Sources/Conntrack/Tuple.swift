@@ -93,6 +93,13 @@ public enum ICMPQuery {
 }
 
 extension Tuple {
+    @inlinable
+    public init(_ packet: PlainPacket) {
+        self.init(
+            source: packet.source, destination: packet.destination, sourcePort: packet.sourcePort,
+            destinationPort: packet.destinationPort, protocol: packet.protocol)
+    }
+
     /// The tuple of a packet, or `nil` where it has no transport header to read one from.
     @inlinable
     public init?(_ view: PacketView) {

@@ -62,36 +62,50 @@ extension Dataplane {
         var expressed: UInt64 = 0
         var outlet = Outlet()
         forBatch { frame, metadata, index in
-            guard let view = expected(frame.bytes, slot) else {
+            guard let packet = expected(frame.bytes, slot) else {
                 return receive(&frame, metadata, slot)
             }
-            var left = view
             var foreseen: Tracked?
             let path = engine.express(
-                &frame, &left, bucket: batch.bucket(index), offload: metadata.offload,
+                &frame, packet, bucket: batch.bucket(index), offload: metadata.offload,
                 ingress: slot.interface, mark: metadata.mark, now: metadata.time,
                 foreseen: &foreseen)
             if let path {
                 expressed &+= 1
-                leave(&frame, left, path, metadata, slot, &outlet)
+                leave(&frame, packet.end, path, metadata, slot, &outlet)
             } else {
-                counters.interface.received &+= 1
-                var packet = packet(view, metadata, slot)
-                packet.hasNoPath(foreseen)
-                enter(&frame, Carried(packet, origin: .interface, time: metadata.time))
+                walk(&frame, metadata, slot, foreseen)
             }
         }
         counters.interface.received &+= expressed
     }
 
-    /// The packet of a frame for this node; `nil` where there is any doubt.
+    /// The plain packet of a frame for this node; `nil` where there is any doubt.
     @inline(__always)
-    private func expected(_ frame: RawSpan, _ slot: PortSlot) -> PacketView? {
+    private func expected(_ frame: RawSpan, _ slot: PortSlot) -> PlainPacket? {
         guard frame.byteCount >= 34, frame.u16(12) == EtherType.ipv4.rawValue else { return nil }
         let target = frame.mac(0)
-        guard !target.isGroup, !configuration.checksDestinationMAC || target == slot.mac,
-            case .packet(let view) = PacketView.parse(frame)
-        else { return nil }
+        guard !target.isGroup, !configuration.checksDestinationMAC || target == slot.mac else {
+            return nil
+        }
+        return PlainPacket(frame)
+    }
+
+    @inline(never)
+    private func walk(
+        _ frame: inout MutableRawSpan, _ metadata: FrameMetadata, _ slot: PortSlot,
+        _ foreseen: Tracked?
+    ) {
+        counters.interface.received &+= 1
+        var packet = packet(parsed(frame.bytes), metadata, slot)
+        packet.hasNoPath(foreseen)
+        enter(&frame, Carried(packet, origin: .interface, time: metadata.time))
+    }
+
+    private func parsed(_ frame: RawSpan) -> PacketView {
+        guard case .packet(let view) = PacketView.parse(frame) else {
+            preconditionFailure("a plain packet is well formed")
+        }
         return view
     }
 
@@ -102,15 +116,17 @@ extension Dataplane {
     }
 
     /// Layer 2 and the port.
+    /// - Parameter end: where the packet ends in its frame.
+    @inline(__always)
     private func leave(
-        _ frame: inout MutableRawSpan, _ view: PacketView, _ path: PathID,
+        _ frame: inout MutableRawSpan, _ end: Int, _ path: PathID,
         _ metadata: FrameMetadata, _ slot: PortSlot, _ outlet: inout Outlet
     ) {
         let place = Int(path.rawValue) & (adjacencies.count &- 1)
         let version = neighbours.version &+ ports.version
         let adjacency = adjacencies[place]
         guard adjacency.path == path, adjacency.version == version else {
-            return leaveAnew(&frame, view, path, metadata, slot)
+            return leaveAnew(&frame, path, metadata, slot)
         }
         frame.set(adjacency.target, at: 0)
         frame.set(adjacency.source, at: 6)
@@ -119,17 +135,16 @@ extension Dataplane {
             outlet = Outlet(slot: adjacency.slot, port: ports.use(adjacency.slot))
         }
         outlet.port?.enqueue(
-            frame.bytes.extracting(0..<view.end),
+            frame.bytes.extracting(0..<end),
             TransmitMetadata(offload: metadata.offload, time: metadata.time))
     }
 
     /// The same with a look at neighbours and ports, which is kept.
     @inline(never)
     private func leaveAnew(
-        _ frame: inout MutableRawSpan, _ view: PacketView, _ path: PathID,
-        _ metadata: FrameMetadata, _ slot: PortSlot
+        _ frame: inout MutableRawSpan, _ path: PathID, _ metadata: FrameMetadata, _ slot: PortSlot
     ) {
-        let packet = packet(view, metadata, slot)
+        let packet = packet(parsed(frame.bytes), metadata, slot)
         let egress = engine.egress(path)
         if let exit = ports.position(egress.interface), let target = targetMAC(egress) {
             adjacencies[Int(path.rawValue) & (adjacencies.count &- 1)] = Adjacency(
@@ -137,7 +152,7 @@ extension Dataplane {
                 source: ports.slots[exit].mac ?? MACAddress(rawValue: 0), target: target)
         }
         emit(
-            &frame, length: view.end,
+            &frame, length: packet.view.end,
             Carried(packet, origin: .interface, time: metadata.time), to: egress, counts: true)
     }
 }

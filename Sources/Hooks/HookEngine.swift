@@ -133,15 +133,15 @@ public final class HookEngine {
         _ bytes: inout MutableRawSpan, _ packet: inout Packet, now: Timestamp
     ) -> Disposition {
         self.now = now
-        if let way = storedWay(packet) {
+        var observer = Silent()
+        guard storesPaths, let plain = Self.plain(bytes.bytes, packet) else {
+            return receive(&bytes, &packet, &observer)
+        }
+        if let way = storedWay(plain, packet) {
             let end =
                 verifiesPaths
-                ? takeAndVerify(way, &bytes, &packet) : take(way, &bytes, &packet)
+                ? takeAndVerify(way, &bytes, plain, &packet) : take(way, &bytes, plain, &packet)
             if let end { return end }
-        }
-        var observer = Silent()
-        guard storesPaths, Self.isPlain(packet) else {
-            return receive(&bytes, &packet, &observer)
         }
         let arrival = Arrival(packet)
         draft.removeAll()
@@ -154,16 +154,16 @@ public final class HookEngine {
     /// A plain packet's way without its metadata: the path that it took; `nil` where it must walk, for which
     /// `foreseen` says what tracking found, if it was asked.
     public func express(
-        _ bytes: inout MutableRawSpan, _ view: inout PacketView, bucket: Int,
+        _ bytes: inout MutableRawSpan, _ packet: PlainPacket, bucket: Int,
         offload: OffloadHeader, ingress: InterfaceIndex, mark: UInt32, now: Timestamp,
         foreseen: inout Tracked?
     ) -> PathID? {
         self.now = now
-        guard Self.isPlain(view), let tuple = Tuple(view),
+        guard
             let way = storedWay(
-                view, tuple, bucket: bucket, offload: offload, ingress: ingress, mark: mark)
+                packet, bucket: bucket, offload: offload, ingress: ingress, mark: mark)
         else { return nil }
-        foreseen = follow(way, &bytes, &view, offload)
+        foreseen = follow(way, &bytes, packet, offload)
         guard foreseen == nil else { return nil }
         if offersPaths { offer(connections.connection(way.flow)) }
         return way.path
@@ -175,11 +175,10 @@ public final class HookEngine {
     /// Whether some packet may take a stored path.
     public var hasPaths: Bool { storesPaths && !storedPaths.isEmpty }
 
-    private func storedWay(_ packet: Packet) -> Way? {
-        guard hasPaths, !packet.mustWalk, Self.isPlain(packet), let tuple = Tuple(packet.view)
-        else { return nil }
+    private func storedWay(_ plain: PlainPacket, _ packet: Packet) -> Way? {
+        guard hasPaths, !packet.mustWalk else { return nil }
         return storedWay(
-            packet.view, tuple, bucket: connections.bucket(of: tuple), offload: packet.offload,
+            plain, bucket: connections.bucket(of: Tuple(plain)), offload: packet.offload,
             ingress: packet.inInterface, mark: packet.mark)
     }
 

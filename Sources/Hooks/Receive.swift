@@ -166,9 +166,19 @@ extension Packet {
     }
 }
 
-extension PacketView {
+extension PlainPacket {
     /// The same for one that came whole.
     @inline(__always)
+    func exceeds(mtu: Int, _ offload: OffloadHeader) -> Bool {
+        if offload.isSuperFrame {
+            return 20 &+ Int(transportHeaderLength) &+ Int(offload.segmentSize) > mtu
+        }
+        return Int(totalLength) > mtu
+    }
+}
+
+extension PacketView {
+    /// The same for one that came whole.
     func exceeds(mtu: Int, _ offload: OffloadHeader) -> Bool {
         if offload.isSuperFrame {
             return headerLength + segmentHeaderLength + Int(offload.segmentSize) > mtu

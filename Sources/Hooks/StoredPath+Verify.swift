@@ -32,14 +32,14 @@ extension PathMismatch: CustomStringConvertible {
 extension HookEngine {
     /// `take`, and the comparison.
     func takeAndVerify(
-        _ way: Way, _ bytes: inout MutableRawSpan, _ packet: inout Packet
+        _ way: Way, _ bytes: inout MutableRawSpan, _ plain: PlainPacket, _ packet: inout Packet
     ) -> Disposition? {
         var copy = unsafe bytes.withUnsafeBytes { unsafe [UInt8]($0) }
         var other = packet
         let (walked, trace) = copy.withMutableRawSpan {
             explain(&$0, &other, ofNode: false, now: now)
         }
-        guard let stored = take(way, &bytes, &packet) else { return nil }
+        guard let stored = take(way, &bytes, plain, &packet) else { return nil }
         // Nothing that is stored changes what stands behind the headers.
         let headers = min(packet.view.end, packet.view.transportOffset + 60)
         let same = copy.withRawSpan { walked in

@@ -25,23 +25,12 @@ extension HookEngine {
         }
     }
 
-    private static let judgedFlags: TCPFlags = [.syn, .ack, .fin, .rst, .urg]
-
-    /// One that neither opens nor ends anything, and is whole (RFC 9293, 3.1).
-    @inline(__always)
-    static func isPlain(_ view: PacketView) -> Bool {
-        guard !view.hasOptions, !view.isFragment else { return false }
-        switch view.transport {
-        case .udp: return true
-        case .tcp: return view.tcpFlags.rawValue & judgedFlags.rawValue == TCPFlags.ack.rawValue
-        default: return false
-        }
-    }
-
-    /// A plain packet that came in, and was not put together from fragments.
-    static func isPlain(_ packet: Packet) -> Bool {
-        packet.largestFragment == 0 && packet.inInterface != .none && packet.answers == nil
-            && isPlain(packet.view)
+    /// The plain packet that came in, and was not put together from fragments.
+    static func plain(_ bytes: RawSpan, _ packet: Packet) -> PlainPacket? {
+        guard packet.largestFragment == 0, packet.inInterface != .none, packet.answers == nil,
+            packet.view.networkOffset == 14
+        else { return nil }
+        return PlainPacket(bytes)
     }
 
     /// A connection's direction with the path that is stored for it.
@@ -52,17 +41,20 @@ extension HookEngine {
 
     /// The path that is stored for a plain packet, if it may take it. Changes nothing.
     /// - Parameter bucket: that of its tuple (`ConnectionTable.bucket`).
+    @inline(__always)
     func storedWay(
-        _ view: PacketView, _ tuple: Tuple, bucket: Int, offload: OffloadHeader,
-        ingress: InterfaceIndex, mark: UInt32
+        _ packet: PlainPacket, bucket: Int, offload: OffloadHeader, ingress: InterfaceIndex,
+        mark: UInt32
     ) -> Way? {
-        guard let flow = connections.notedFlow(tuple, bucket: bucket, now: now) else { return nil }
+        guard
+            let flow = connections.notedFlow(Tuple(packet), bucket: bucket, now: now)
+        else { return nil }
         let id = PathID(rawValue: flow.note)
         guard storedPaths.contains(id) else { return nil }
         let path = storedPaths[id]
         guard path.ingress == ingress, path.mark == mark,
-            path.typeOfService == view.typeOfService, view.timeToLive > 1,
-            path.isDirected == hasServices, !view.exceeds(mtu: Int(path.mtu), offload)
+            path.typeOfService == packet.typeOfService, packet.timeToLive > 1,
+            path.isDirected == hasServices, !packet.exceeds(mtu: Int(path.mtu), offload)
         else { return nil }
         if hasServices, flow.direction == .original, connections.hasLostServer(flow) { return nil }
         return Way(flow: flow, path: id)
@@ -70,13 +62,14 @@ extension HookEngine {
 
     /// Tracks the packet and sends it along; where tracking finds it not to be what it seemed, that is returned,
     /// and it must walk after all (`Packet.foreseen`).
+    @inline(__always)
     func follow(
-        _ way: Way, _ bytes: inout MutableRawSpan, _ view: inout PacketView,
+        _ way: Way, _ bytes: inout MutableRawSpan, _ packet: PlainPacket,
         _ offload: OffloadHeader
     ) -> Tracked? {
         let tracked = connections.forward(
-            way.flow, &bytes, &view, offload: offload, translates: hasNAT, now: now)
-        if tracked == nil { storedPaths.count(way.path, bytes: view.totalLength) }
+            way.flow, &bytes, packet, offload: offload, translates: hasNAT, now: now)
+        if tracked == nil { storedPaths.count(way.path, bytes: Int(packet.totalLength)) }
         return tracked
     }
 
@@ -87,9 +80,14 @@ extension HookEngine {
     }
 
     /// `follow` for a packet whose metadata somebody needs.
-    func take(_ way: Way, _ bytes: inout MutableRawSpan, _ packet: inout Packet) -> Disposition? {
-        packet.foreseen = follow(way, &bytes, &packet.view, packet.offload)
-        guard packet.foreseen == nil else { return nil }
+    func take(
+        _ way: Way, _ bytes: inout MutableRawSpan, _ plain: PlainPacket, _ packet: inout Packet
+    ) -> Disposition? {
+        packet.foreseen = follow(way, &bytes, plain, packet.offload)
+        guard packet.foreseen == nil, case .packet(let view) = PacketView.parse(bytes.bytes) else {
+            return nil
+        }
+        packet.view = view
         packet.tracked = Tracked(
             state: .established, connection: connections.connection(way.flow),
             direction: way.flow.direction)

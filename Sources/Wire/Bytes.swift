@@ -14,10 +14,35 @@ extension RawSpan {
     public func u32(_ offset: Int) -> UInt32 {
         unsafe UInt32(bigEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
     }
-    /// Eight bytes in the machine's own order.
-    @inlinable
-    func native64(_ offset: Int) -> UInt64 {
-        unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
+    /// The sum of 16-bit words, the last one filled up with a zero, in the machine's own byte order and not
+    /// folded: an Internet checksum does not depend on the order of bytes but for that of its own two (RFC 1071,
+    /// 2 B). 64 KB add at most 2^13 × 2^33, far from overflow.
+    /// - Precondition: the range lies within the span.
+    @inlinable @inline(__always)
+    func nativeSum(_ range: Range<Int>) -> UInt64 {
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= byteCount,
+            "a sum is over bytes of the span")
+        var sum: UInt64 = 0
+        var offset = range.lowerBound
+        while offset &+ 8 <= range.upperBound {
+            let word = unsafe unsafeLoadUnaligned(
+                fromUncheckedByteOffset: offset, as: UInt64.self)
+            sum &+= (word & 0xFFFF_FFFF) &+ (word >> 32)
+            offset &+= 8
+        }
+        if offset &+ 4 <= range.upperBound {
+            sum &+= UInt64(
+                unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt32.self))
+            offset &+= 4
+        }
+        if offset &+ 2 <= range.upperBound {
+            sum &+= UInt64(
+                unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt16.self))
+            offset &+= 2
+        }
+        if offset < range.upperBound { sum &+= UInt64(UInt16(bigEndian: UInt16(u8(offset)) << 8)) }
+        return sum
     }
     @inlinable
     public func mac(_ offset: Int) -> MACAddress {

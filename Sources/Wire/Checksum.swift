@@ -1,40 +1,21 @@
 // Internet checksums: the sum itself (RFC 1071) and its incremental update (RFC 1624, eqn. 3).
 
-/// A one's-complement sum being built. Fold and complement once, at the end.
+/// A one's-complement sum being built, in the machine's own byte order. Fold and complement once, at the end.
 @frozen
 public struct InternetChecksum: Sendable {
     @usableFromInline var sum: UInt64
 
     @inlinable public init() { sum = 0 }
-    @inlinable public init(partial: UInt16) { sum = UInt64(partial) }
+    @inlinable public init(partial: UInt16) { sum = UInt64(partial.bigEndian) }
+    @inlinable init(native sum: UInt64) { self.sum = sum }
 
-    @inlinable public mutating func add(_ word: UInt16) { sum &+= UInt64(word) }
-    @inlinable public mutating func add(_ word: UInt32) {
-        sum &+= UInt64(word >> 16) &+ UInt64(word & 0xFFFF)
-    }
+    @inlinable public mutating func add(_ word: UInt16) { sum &+= UInt64(word.bigEndian) }
+    @inlinable public mutating func add(_ word: UInt32) { sum &+= UInt64(word.bigEndian) }
 
     /// Adds `range` of `bytes`, which starts at an even offset of the summed data.
     @inlinable
     public mutating func add(_ bytes: RawSpan, _ range: Range<Int>) {
-        var offset = range.lowerBound
-        // The sum does not depend on the order of bytes but for that of its own two (RFC 1071, 2 B). A 64 KB
-        // frame adds at most 2^13 × 2^33, far from overflow.
-        var native: UInt64 = 0
-        while offset &+ 8 <= range.upperBound {
-            let word = bytes.native64(offset)
-            native &+= (word & 0xFFFF_FFFF) &+ (word >> 32)
-            offset &+= 8
-        }
-        sum &+= UInt64(UInt16(bigEndian: Self.fold(native)))
-        if offset &+ 4 <= range.upperBound {
-            sum &+= UInt64(bytes.u32(offset))
-            offset &+= 4
-        }
-        if offset &+ 2 <= range.upperBound {
-            sum &+= UInt64(bytes.u16(offset))
-            offset &+= 2
-        }
-        if offset < range.upperBound { sum &+= UInt64(bytes.u8(offset)) << 8 }
+        sum &+= bytes.nativeSum(range)
     }
 
     /// TCP's and UDP's pseudo-header (RFC 9293, 3.1; RFC 768).
@@ -49,7 +30,7 @@ public struct InternetChecksum: Sendable {
     }
 
     /// The folded, *uncomplemented* sum: what a partial checksum field holds.
-    @inlinable public var folded: UInt16 { Self.fold(sum) }
+    @inlinable public var folded: UInt16 { UInt16(bigEndian: Self.fold(sum)) }
     /// The folded, complemented sum: what a checksum field holds.
     @inlinable public var complemented: UInt16 { ~folded }
 

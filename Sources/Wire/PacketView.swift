@@ -97,9 +97,9 @@ extension PacketView {
         guard headerLength >= 20, headerLength <= available else {
             return .malformed(.badHeaderLength)
         }
-        var sum = InternetChecksum()
-        sum.add(bytes, n..<(n &+ headerLength))
-        guard sum.folded == 0xFFFF else { return .malformed(.badHeaderChecksum) }
+        guard InternetChecksum.fold(bytes.nativeSum(n..<(n &+ headerLength))) == 0xFFFF else {
+            return .malformed(.badHeaderChecksum)
+        }
         let totalLength = Int(bytes.u16(n &+ 2))
         guard totalLength >= headerLength, totalLength <= available else {
             return .malformed(.badTotalLength)

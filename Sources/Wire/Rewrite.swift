@@ -29,14 +29,6 @@ public struct PacketEnds: Hashable, Sendable {
     }
 }
 
-extension PacketView {
-    @inlinable public var ends: PacketEnds {
-        PacketEnds(
-            source: source, destination: destination, sourcePort: sourcePort,
-            destinationPort: destinationPort)
-    }
-}
-
 extension MutableRawSpan {
     /// Replaces an address in the IPv4 header and corrects the header's and the transport's checksum.
     @inlinable
@@ -52,53 +44,6 @@ extension MutableRawSpan {
         set(delta.applied(to: u16(n &+ 10)), at: n &+ 10)
         if end == .source { view.source = new } else { view.destination = new }
         updateTransportChecksum(delta, in: view, partial: partialChecksum, pseudoHeaderOnly: true)
-    }
-
-    /// Gives a TCP or UDP packet both of its ends anew and decrements its time to live, each checksum
-    /// corrected once. The bytes are those that the single steps make.
-    /// - Precondition: the time to live is not 0.
-    @inlinable
-    public mutating func rewriteAndForward(
-        to ends: PacketEnds, in view: inout PacketView, partialChecksum: Bool
-    ) {
-        let n = view.networkOffset
-        let t = view.transportOffset
-        var addresses = ChecksumDelta()
-        var ports = ChecksumDelta()
-        if view.source != ends.source {
-            addresses.replace(view.source.rawValue, by: ends.source.rawValue)
-            set(ends.source.rawValue, at: n &+ 12)
-            view.source = ends.source
-        }
-        if view.destination != ends.destination {
-            addresses.replace(view.destination.rawValue, by: ends.destination.rawValue)
-            set(ends.destination.rawValue, at: n &+ 16)
-            view.destination = ends.destination
-        }
-        if view.sourcePort != ends.sourcePort {
-            ports.replace(view.sourcePort.rawValue, by: ends.sourcePort.rawValue)
-            set(ends.sourcePort.rawValue, at: t)
-            view.sourcePort = ends.sourcePort
-        }
-        if view.destinationPort != ends.destinationPort {
-            ports.replace(view.destinationPort.rawValue, by: ends.destinationPort.rawValue)
-            set(ends.destinationPort.rawValue, at: t &+ 2)
-            view.destinationPort = ends.destinationPort
-        }
-        let old = UInt16(view.timeToLive) << 8 | UInt16(view.protocol.rawValue)
-        view.timeToLive &-= 1
-        var header = addresses
-        header.replace(old, by: old &- 0x100)
-        set(view.timeToLive, at: n &+ 8)
-        set(header.applied(to: u16(n &+ 10)), at: n &+ 10)
-        if partialChecksum {
-            guard !addresses.isEmpty else { return }
-            updateTransportChecksum(addresses, in: view, partial: true, pseudoHeaderOnly: true)
-        } else {
-            ports.add(addresses)
-            guard !ports.isEmpty else { return }
-            updateTransportChecksum(ports, in: view, partial: false, pseudoHeaderOnly: false)
-        }
     }
 
     /// Replaces a TCP or UDP port, or an ICMP echo identifier (either end), and corrects the checksum.

@@ -78,25 +78,41 @@ private func kernelSeconds(_ text: String) -> Double? {
 }
 
 /// First packets: each opens a connection, which is forgotten before the next batch, so that the table stays small.
-func measureNew(services count: Int) -> Measurement {
+struct Newcomers {
     let table = ConnectionTable(capacity: 4 * batch, seed: 1)
-    let engine = HookEngine(
-        rules: compiled(servicesText(count)), connections: table, routes: routes(), seed: 1)
-    var random = SeededRandom(seed: 3)
-    let bank = FrameBank(
-        (0..<batch * 8).map { index in
-            let service = Int(random.next() % UInt64(count))
-            return tcpFrame(
-                IPv4Address(10, 1, 0, 9), UInt16(10_000 + index), address(of: service), 80, .syn,
-                sequence: 1000)
-        })
-    let dataplane = gatewayDataplane(engine, bank)
-    let making = measure(batch: batch) { bank.refresh() }
-    let forgetting = measure(batch: batch) { table.flush(now: start) }
-    var result = measure(batch: batch) {
+    let bank: FrameBank
+    let dataplane: Dataplane
+
+    init(services count: Int) {
+        let engine = HookEngine(
+            rules: compiled(servicesText(count)), connections: table, routes: routes(), seed: 1)
+        var random = SeededRandom(seed: 3)
+        bank = FrameBank(
+            (0..<batch * 8).map { index in
+                let service = Int(random.next() % UInt64(count))
+                return tcpFrame(
+                    IPv4Address(10, 1, 0, 9), UInt16(10_000 + index), address(of: service), 80,
+                    .syn, sequence: 1000)
+            })
+        dataplane = gatewayDataplane(engine, bank)
+    }
+
+    /// A batch of connections.
+    func open() {
         dataplane.step(now: start)
         precondition(table.count == batch, "each packet opens a connection")
-        table.flush(now: start)
+    }
+
+    func forget() { table.flush(now: start) }
+}
+
+func measureNew(services count: Int) -> Measurement {
+    let newcomers = Newcomers(services: count)
+    let making = measure(batch: batch) { newcomers.bank.refresh() }
+    let forgetting = measure(batch: batch) { newcomers.forget() }
+    var result = measure(batch: batch) {
+        newcomers.open()
+        newcomers.forget()
     }
     result.nanoseconds -= making.nanoseconds + forgetting.nanoseconds
     return result
