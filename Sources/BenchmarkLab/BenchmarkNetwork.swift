@@ -128,6 +128,6 @@ struct BenchmarkNetwork: Sendable {
             said.append("\(interface) \(on.isEmpty ? "none" : on.joined(separator: ", "))")
         }
         return "Offloads that are on: \(said.joined(separator: "; "));"
-            + " GRO on n0 and s0 as well while frames are sent, since a veth takes none from the generator without."
+            + " GRO as well while frames are sent, since a veth takes none from programs without."
     }
 }

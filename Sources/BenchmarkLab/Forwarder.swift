@@ -34,7 +34,7 @@ enum Forwarder: Sendable {
         }
         switch self {
         case .bare(let mode):
-            return [try ownBinary(), "bench", "forward", mode, "n0=\(client)", "n1=\(server)"]
+            return [try ownBinary(), "lab", "forward", mode, "n0=\(client)", "n1=\(server)"]
         case .testpmd(let driver):
             guard let tool = SystemTool("dpdk-testpmd") else {
                 throw LabError("not installed: dpdk-testpmd, of Debian's dpdk")

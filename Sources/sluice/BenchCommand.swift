@@ -21,8 +21,7 @@ struct BenchCommand: ParsableCommand {
 
             Measures:
             \(Measure.all.map { "  \($0.name): \($0.title)\($0.isQuick ? " (quick)" : "")" }.joined(separator: "\n"))
-            """,
-        subcommands: [BenchForward.self])
+            """)
 
     @Flag(help: "Frames of 64 bytes, one stream, request and response: about two minutes.")
     var quick = false
@@ -101,14 +100,4 @@ struct BenchCommand: ParsableCommand {
         }
         return Set(names)
     }
-}
-
-/// The process of a bare forwarder.
-struct BenchForward: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "forward", shouldDisplay: false)
-
-    @Argument var mode: String
-    @Argument var ports: [String]
-
-    func run() throws { throw Refusal(BareForwarder.run(mode: mode, ports: ports).description) }
 }

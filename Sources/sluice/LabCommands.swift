@@ -2,6 +2,7 @@
 // the status of the command it becomes.
 
 import ArgumentParser
+import BenchmarkLab
 import Control
 import Glibc
 import Lab
@@ -12,7 +13,7 @@ struct LabCommand: ParsableCommand {
         abstract: "Bring up small networks of namespaces to try things in.",
         subcommands: [
             LabUp.self, LabDown.self, LabList.self, LabStatus.self, LabExec.self, LabLog.self,
-            LabKeeper.self, LabServe.self, LabAttempts.self,
+            LabKeeper.self, LabServe.self, LabAttempts.self, LabForward.self,
         ])
 }
 
@@ -203,4 +204,14 @@ struct LabAttempts: ParsableCommand {
             throw complain(error)
         }
     }
+}
+
+/// A forwarder that thinks of nothing, for `sluice bench`.
+struct LabForward: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "forward", shouldDisplay: false)
+
+    @Argument(help: "packet or xdp.") var mode: String
+    @Argument(help: "Two of INTERFACE=NEIGHBOUR.") var ports: [String]
+
+    func run() throws { throw complain(BareForwarder.run(mode: mode, ports: ports)) }
 }
