@@ -15,16 +15,24 @@ public struct IPv4Address: RawRepresentable, Hashable, Comparable, Sendable {
 
     /// Parses dotted decimal with exactly four parts; `nil` for anything else.
     public init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 4 else { return nil }
         var value: UInt32 = 0
-        for part in parts {
-            guard (1...3).contains(part.utf8.count), part.utf8.allSatisfy({ 48...57 ~= $0 }),
-                let byte = UInt8(part)
-            else { return nil }
-            value = value << 8 | UInt32(byte)
+        var part: UInt32 = 0
+        var (digits, dots) = (0, 0)
+        for byte in text.utf8 {
+            if byte == UInt8(ascii: ".") {
+                guard digits > 0, dots < 3 else { return nil }
+                value = value << 8 | part
+                (part, digits) = (0, 0)
+                dots += 1
+            } else {
+                guard 48...57 ~= byte, digits < 3 else { return nil }
+                part = part * 10 + UInt32(byte - 48)
+                digits += 1
+            }
+            guard part <= 255 else { return nil }
         }
-        rawValue = value
+        guard dots == 3, digits > 0 else { return nil }
+        rawValue = value << 8 | part
     }
 
     /// Nobody's address. The rest of 0.0.0.0/8 is ordinary, as it is to Linux since 5.3 (`ipv4_is_zeronet`).

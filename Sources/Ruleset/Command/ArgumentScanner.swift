@@ -12,7 +12,7 @@ struct LongOption {
     var name: String
     var owner: OptionOwner
     /// Spellings with the same key are one option when abbreviations are resolved.
-    var key: String
+    var key: OptionOwner
     var argument: GlobalOption.Argument
 }
 

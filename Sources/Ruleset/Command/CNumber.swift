@@ -10,16 +10,38 @@ enum CNumber {
     /// The number at the beginning of `text` and what follows it.
     static func prefix(_ text: some StringProtocol) -> (value: UInt64, rest: Substring)? {
         let text = Substring(text)
-        if text.hasPrefix("0x") || text.hasPrefix("0X") {
-            let digits = text.dropFirst(2).prefix { $0.isASCII && $0.isHexDigit }
-            guard !digits.isEmpty else { return (0, text.dropFirst()) }
-            guard let value = UInt64(digits, radix: 16) else { return nil }
-            return (value, text[digits.endIndex...])
+        let bytes = text.utf8
+        var place = bytes.startIndex
+        var base: UInt64 = 10
+        if bytes.first == UInt8(ascii: "0") {
+            base = 8
+            let second = bytes.dropFirst().first
+            if second == UInt8(ascii: "x") || second == UInt8(ascii: "X") {
+                base = 16
+                place = bytes.index(place, offsetBy: 2)
+            }
         }
-        let octal = text.hasPrefix("0")
-        let digits = text.prefix { $0.isASCII && (octal ? "0"..."7" ~= $0 : "0"..."9" ~= $0) }
-        guard !digits.isEmpty, let value = UInt64(digits, radix: octal ? 8 : 10) else { return nil }
-        return (value, text[digits.endIndex...])
+        let begin = place
+        var value: UInt64 = 0
+        while place < bytes.endIndex, let digit = digit(bytes[place]), digit < base {
+            let (shifted, overflows) = value.multipliedReportingOverflow(by: base)
+            let (sum, carries) = shifted.addingReportingOverflow(digit)
+            guard !overflows, !carries else { return nil }
+            value = sum
+            bytes.formIndex(after: &place)
+        }
+        // Of "0x" without digits the "0" is a number.
+        if place == begin { return base == 16 ? (0, text.dropFirst()) : nil }
+        return (value, text[place...])
+    }
+
+    private static func digit(_ byte: UInt8) -> UInt64? {
+        switch byte {
+        case 48...57: UInt64(byte - 48)
+        case 65...70: UInt64(byte - 55)
+        case 97...102: UInt64(byte - 87)
+        default: nil
+        }
     }
 
     static func hex(_ value: UInt32) -> String { "0x" + String(value, radix: 16) }
@@ -41,12 +63,16 @@ extension String {
         String(repeating: " ", count: Swift.max(0, width - utf8.count)) + self
     }
 
-    /// As rules are saved: quoted unless made of letters, digits, `_` and `-` alone.
-    var quotedForSave: String {
-        let plain = utf8.allSatisfy {
+    /// Letters, digits, `_` and `-` alone.
+    var isPlainASCII: Bool {
+        utf8.allSatisfy {
             48...57 ~= $0 || 65...90 ~= $0 || 97...122 ~= $0 || $0 == 95 || $0 == 45
         }
-        guard !plain || isEmpty else { return self }
+    }
+
+    /// As rules are saved: quoted unless plain.
+    var quotedForSave: String {
+        guard !isPlainASCII || isEmpty else { return self }
         var result = "\""
         for character in unicodeScalars {
             if character == "\"" || character == "\\" || character == "'" { result += "\\" }

@@ -280,7 +280,10 @@ extension CommandParser {
         }
         guard name.utf8.count < 29 else { throw chainTooLong(name) }
         // iptables takes a quote, and cannot load what it saves then.
-        guard !name.unicodeScalars.contains(where: { $0.properties.isWhitespace || $0 == "\"" })
+        guard
+            name.isPlainASCII
+                || !name.unicodeScalars.contains(where: { $0.properties.isWhitespace || $0 == "\"" }
+                )
         else {
             throw .parameter(
                 "Invalid chain name `\(name)'", word: name, expected: "no blanks and no quotes")

@@ -70,7 +70,7 @@ struct CommandParser {
 
     private static let ownOptions = GlobalOption.longNames.map {
         LongOption(
-            name: $0.name, owner: .program($0.option), key: String($0.option.rawValue),
+            name: $0.name, owner: .program($0.option), key: .program($0.option),
             argument: $0.option.argument)
     }
 
@@ -83,7 +83,7 @@ struct CommandParser {
                 table.append(
                     LongOption(
                         name: spec.name, owner: .parameter(place, index),
-                        key: "\(place):\(spec.id)",
+                        key: .parameter(place, spec.id),
                         argument: spec.takesArgument ? .required : .none))
             }
         }

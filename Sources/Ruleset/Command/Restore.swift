@@ -51,8 +51,9 @@ struct Restore {
 
     mutating func run(_ text: String) {
         var number = 0
-        // By scalars: to a String a carriage return and the end of a line are one character.
-        var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+        // By bytes: to a String a carriage return and the end of a line are one character.
+        var lines = text.utf8
+            .split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
             .map { Substring($0) }
         if lines.last?.isEmpty == true { lines.removeLast() }
         for line in lines where !stopped {

@@ -12,40 +12,47 @@ enum RestoreLine {
     /// the line; that is refused here.
     static func words(_ line: Substring, column start: Int) throws(CommandError) -> [RestoreWord] {
         var words: [RestoreWord] = []
-        var current = String.UnicodeScalarView()
+        // By bytes: what separates and quotes is ASCII, and no byte of another character is.
+        var current: [UInt8] = []
         var begin: Int?
         var quotedSince: Int?
         var escaped = false
         var column = start - 1
-        for character in line.unicodeScalars {
-            column += 1
+        func word(_ begin: Int) -> RestoreWord {
+            RestoreWord(text: String(decoding: current, as: UTF8.self), column: begin)
+        }
+        for byte in line.utf8 {
+            // Bytes behind the first of a character.
+            if byte & 0xC0 != 0x80 { column += 1 }
             if quotedSince != nil, escaped {
-                current.append(character)
+                current.append(byte)
                 escaped = false
-            } else if quotedSince != nil, character == "\\" {
+            } else if quotedSince != nil, byte == UInt8(ascii: "\\") {
                 escaped = true
-            } else if character == "\"" {
+            } else if byte == UInt8(ascii: "\"") {
                 if quotedSince == nil {
                     quotedSince = column
                     begin = begin ?? column
                 } else {
-                    words.append(RestoreWord(text: String(current), column: begin ?? column))
-                    (current, begin, quotedSince) = (.init(), nil, nil)
+                    words.append(word(begin ?? column))
+                    current.removeAll(keepingCapacity: true)
+                    (begin, quotedSince) = (nil, nil)
                 }
-            } else if quotedSince == nil, character == " " || character == "\t" {
-                if let begin { words.append(RestoreWord(text: String(current), column: begin)) }
-                (current, begin) = (.init(), nil)
+            } else if quotedSince == nil, byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") {
+                if let begin { words.append(word(begin)) }
+                current.removeAll(keepingCapacity: true)
+                begin = nil
             } else {
                 begin = begin ?? column
-                current.append(character)
+                current.append(byte)
             }
         }
         guard quotedSince == nil else {
-            var error = CommandError.parameter("Unbalanced quotes", word: "\"" + String(current))
+            var error = CommandError.parameter("Unbalanced quotes", word: "\"" + word(0).text)
             error.expected = "a closing quote before the end of the line"
             throw error
         }
-        if let begin { words.append(RestoreWord(text: String(current), column: begin)) }
+        if let begin { words.append(word(begin)) }
         return words
     }
 

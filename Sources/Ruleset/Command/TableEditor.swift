@@ -27,8 +27,12 @@ struct TableEditor {
     /// Base chains in hook order, then the others by name, as iptables-nft lists them.
     var table: Table {
         let base = name.baseChains.compactMap { chains[$0.rawValue] }
-        let others = chains.values.filter { $0.policy == nil }.sorted {
-            $0.name.utf8.lexicographicallyPrecedes($1.name.utf8)
+        var others = chains.values.filter { $0.policy == nil }
+        // By bytes. Of plain names the library's order is the same, and comes sooner.
+        if others.allSatisfy(\.name.isPlainASCII) {
+            others.sort { $0.name < $1.name }
+        } else {
+            others.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
         }
         return Table(name: name, chains: base + others)
     }
