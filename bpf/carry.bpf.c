@@ -21,26 +21,36 @@ struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, 1);
     __type(key, __u32);
-    __type(value, struct sluice_offload_counters);
-} carried SEC(".maps");
+    __type(value, struct sluice_carry_state);
+} state SEC(".maps");
+
+static __always_inline __u64 coarse_time(struct sluice_carry_state *mine) {
+    __u64 jiffies = bpf_jiffies64();
+    if (mine->jiffies != jiffies) {
+        mine->jiffies = jiffies;
+        mine->time_ns = bpf_ktime_get_ns();
+    }
+    return mine->time_ns;
+}
 
 static __always_inline long load(void *context, __u32 offset, void *to, __u32 size) {
     return bpf_xdp_load_bytes(context, offset, to, size);
 }
 
 // A sum that is of ones alone is written so for UDP (RFC 768), where 0 says that there is none.
-static __always_inline void add_to_checksum(__u16 *field, const struct rewriting *to, bool is_tcp) {
-    if (!is_tcp && !*field)
+static __always_inline void add_to_checksum(__u16 *field, const struct rewriting *to, bool is_udp) {
+    if (is_udp && !*field)
         return;
     __u32 sum = (__u16)~*field;
-    if (to->flags & SLUICE_WAY_NEW_ADDRESSES)
+    // That of ICMP does not cover addresses.
+    if ((to->flags & SLUICE_WAY_NEW_ADDRESSES) && !to->is_icmp)
         sum += to->address_difference;
     if (to->flags & SLUICE_WAY_NEW_PORTS)
         sum += to->port_difference;
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
     *field = ~sum;
-    if (!is_tcp && !*field)
+    if (is_udp && !*field)
         *field = 0xffff;
 }
 
@@ -59,11 +69,11 @@ SEC("xdp.frags")
 int sluice_carry(struct xdp_md *context) {
     __u32 zero = 0;
     const struct sluice_carry_settings *own = bpf_map_lookup_elem(&settings, &zero);
-    struct sluice_offload_counters *counter = bpf_map_lookup_elem(&carried, &zero);
+    struct sluice_carry_state *mine = bpf_map_lookup_elem(&state, &zero);
     struct sluice_offload_control *now = current_control();
     void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
     const struct ethhdr *ethernet = data;
-    if (!own || !counter || !now || data + ETH_HLEN + 28 > end ||
+    if (!own || !mine || !now || data + ETH_HLEN + 28 > end ||
         ethernet->h_proto != bpf_htons(ETH_P_IP))
         return XDP_PASS;
     const __u16 *target = (const __u16 *)ethernet->h_dest;
@@ -77,32 +87,33 @@ int sluice_carry(struct xdp_md *context) {
     struct plain_packet packet = {.key.interface = context->ingress_ifindex};
     if (!read_plain(data, end, length, 0, &packet))
         return XDP_PASS;
-    __u32 which = seem(&packet.key, packet.type_of_service, packet.largest,
-                       SLUICE_WAY_OPEN | SLUICE_WAY_XDP);
-    __u32 number = which >> 1;
+    struct sluice_flow_name name = seem(&packet.key, packet.type_of_service, packet.largest,
+                                        SLUICE_WAY_OPEN | SLUICE_WAY_XDP);
+    __u32 number = name.which >> 1;
     struct sluice_flow *flow = bpf_map_lookup_elem(&flows, &number);
-    if (!which || !flow)
+    if (!name.which || !flow)
         return XDP_PASS;
-    __u16 *checksum = data + ETH_HLEN + 20 + (packet.is_tcp ? 16 : 6);
+    __u16 *checksum = data + checksum_offset(&packet);
     if ((void *)(checksum + 1) > end)
         return XDP_PASS;
-    bool has_checksum = packet.is_tcp || *checksum;
+    bool is_udp = !packet.is_tcp && !packet.is_icmp;
+    bool has_checksum = !is_udp || *checksum;
     if (has_checksum && (*(volatile __u32 *)&now->verifies_checksums
                              ? !transport_adds_up(context, load, &packet)
-                             : is_unfinished(*checksum, &packet)))
+                             : !packet.is_icmp && is_unfinished(*checksum, &packet)))
         return XDP_PASS;
-    __u64 time = bpf_ktime_get_ns();
+    __u64 time = coarse_time(mine);
     struct rewriting to;
-    if (!heart_beats_at(time) || !take_along(flow, which & 1, &packet, now, time, &to))
+    if (!heart_beats_at(time) || !take_along(flow, name, &packet, now, time, &to))
         return XDP_PASS;
     // From here on the packet is counted: it goes its way or is lost.
-    add_to_checksum(checksum, &to, packet.is_tcp);
+    add_to_checksum(checksum, &to, is_udp);
     rewrite(data, &to);
     if (length > packet.length + ETH_HLEN &&
         bpf_xdp_adjust_tail(context, (int)(packet.length + ETH_HLEN) - (int)length) < 0) {
-        counter->failed++;
+        mine->counters.failed++;
         return XDP_DROP;
     }
-    counter->carried++;
+    mine->counters.carried++;
     return bpf_redirect(to.egress, 0);
 }

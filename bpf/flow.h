@@ -18,8 +18,7 @@ struct {
     // The daemon says how many.
     __uint(max_entries, 2);
     __type(key, struct sluice_flow_key);
-    // The flow's number twice plus the direction.
-    __type(value, __u32);
+    __type(value, struct sluice_flow_name);
 } flow_keys SEC(".maps");
 
 struct {
@@ -202,11 +201,15 @@ struct plain_packet {
     __u8 type_of_service;
     bool dont_fragment;
     bool is_tcp;
+    bool is_icmp;
     struct segment segment;
 };
 
+// Echo or echo reply (RFC 792).
+static __always_inline bool is_echo(__u8 type) { return type == 8 || type == 0; }
+
 // Reads a packet whose headers lie between `data` and `data_end`, at least 42 bytes of it, and 54 for TCP. `false`
-// where it is none that is carried. `gso_size` is 0 for all but super-frames.
+// where it is none that is carried: neither UDP, nor an echo or its reply, nor a TCP segment that is plain. `gso_size` is 0 for all but super-frames.
 static __always_inline bool read_plain(void *data, void *data_end, __u32 frame_length,
                                        __u32 gso_size, struct plain_packet *packet) {
     struct iphdr *ip = data + ETH_HLEN;
@@ -223,6 +226,15 @@ static __always_inline bool read_plain(void *data, void *data_end, __u32 frame_l
     packet->key.source = ip->saddr;
     packet->key.destination = ip->daddr;
     packet->key.protocol = ip->protocol;
+    packet->is_icmp = ip->protocol == IPPROTO_ICMP;
+    if (packet->is_icmp) {
+        // Type and code stand for one port, the identifier for the other.
+        __u8 *icmp = (void *)ip + 20;
+        packet->key.source_port = *(__u16 *)(icmp + 4);
+        packet->key.destination_port = *(__u16 *)icmp;
+        packet->is_tcp = false;
+        return !gso_size && is_echo(icmp[0]);
+    }
     if (ip->protocol == IPPROTO_UDP) {
         struct udphdr *udp = (void *)ip + 20;
         __u32 length = bpf_ntohs(udp->len);
@@ -251,26 +263,29 @@ static __always_inline bool read_plain(void *data, void *data_end, __u32 frame_l
     return true;
 }
 
-// The number of the flow that a packet seems to belong to, twice, plus its direction; 0 for none. Nothing is taken:
-// what is found may have changed when it is.
-static __always_inline __u32 seem(const struct sluice_flow_key *key, __u8 type_of_service,
-                                  __u32 largest, __u8 flags) {
+// The flow and direction that a packet seems to belong to; `which` is 0 for none. Nothing is taken: what is found may
+// have changed when it is.
+static __always_inline struct sluice_flow_name seem(const struct sluice_flow_key *key,
+                                                    __u8 type_of_service, __u32 largest,
+                                                    __u8 flags) {
+    struct sluice_flow_name none = {0, 0};
     struct sluice_offload_control *now = current_control();
     if (!now || *(volatile __u32 *)&now->is_suspended)
-        return 0;
-    __u32 *found = bpf_map_lookup_elem(&flow_keys, key);
+        return none;
+    struct sluice_flow_name *found = bpf_map_lookup_elem(&flow_keys, key);
     if (!found)
-        return 0;
-    __u32 which = *(volatile __u32 *)found;
-    __u32 number = which >> 1;
+        return none;
+    // An element that is replaced is another one.
+    struct sluice_flow_name name = *found;
+    __u32 number = name.which >> 1;
     volatile struct sluice_flow *flow = bpf_map_lookup_elem(&flows, &number);
     if (!flow || flow->owner == SLUICE_FLOW_DAEMON || flow->snapshot != now->snapshot)
-        return 0;
-    volatile struct sluice_flow_way *way = &flow->ways[which & 1];
+        return none;
+    volatile struct sluice_flow_way *way = &flow->ways[name.which & 1];
     if ((way->flags & flags) != flags || way->type_of_service != type_of_service ||
         way->mtu < largest)
-        return 0;
-    return which;
+        return none;
+    return name;
 }
 
 // Whether the transport checksum is right; `false` also where that cannot be told. `load` reads from the frame.
@@ -290,7 +305,7 @@ static __always_inline bool transport_adds_up(void *context,
         return false;
     if (load(context, ETH_HLEN + 20, bytes, length) < 0)
         return false;
-    if (!packet->is_tcp && !*(__u16 *)(bytes + 6))
+    if (!packet->is_tcp && !packet->is_icmp && !*(__u16 *)(bytes + 6))
         return true;
     bytes[length] = 0;
     bytes[length + 1] = 0;
@@ -300,7 +315,8 @@ static __always_inline bool transport_adds_up(void *context,
         __be16 protocol, length;
     } pseudo = {packet->key.source, packet->key.destination, bpf_htons(packet->key.protocol),
                 bpf_htons(length)};
-    __s64 sum = bpf_csum_diff(0, 0, (__be32 *)&pseudo, sizeof pseudo, 0);
+    __s64 sum =
+        packet->is_icmp ? 0 : bpf_csum_diff(0, 0, (__be32 *)&pseudo, sizeof pseudo, 0);
     if (sum < 0)
         return false;
     __u32 padded = (length + 3) & ~3u;
@@ -323,27 +339,26 @@ struct rewriting {
     __u16 address_difference, port_difference;
     __u8 macs[12];
     __u8 flags;
+    bool is_icmp;
 };
 
-static __always_inline bool is_same_key(const struct sluice_flow_key *a,
-                                        const struct sluice_flow_key *b) {
-    return a->interface == b->interface && a->source == b->source &&
-           a->destination == b->destination && a->source_port == b->source_port &&
-           a->destination_port == b->destination_port && a->protocol == b->protocol;
+// Where the transport's checksum lies in a frame.
+static __always_inline __u32 checksum_offset(const struct plain_packet *packet) {
+    return ETH_HLEN + 20 + (packet->is_tcp ? 16 : packet->is_icmp ? 2 : 6);
 }
 
 // Whether the packet may go the way; the flow is ours meanwhile, and `true` has counted the packet.
-static __always_inline bool follow(struct sluice_flow *flow, __u32 direction,
+static __always_inline bool follow(struct sluice_flow *flow, struct sluice_flow_name name,
                                    const struct plain_packet *packet, __u32 snapshot, __u64 now,
                                    struct rewriting *rewriting) {
-    struct sluice_flow_way *way = &flow->ways[direction & 1];
+    struct sluice_flow_way *way = &flow->ways[name.which & 1];
     // `last_seen_ns` may be ahead of this CPU's clock reading.
     if (flow->snapshot != snapshot || !(way->flags & SLUICE_WAY_OPEN) || now >= flow->until_ns ||
         (__s64)(now - flow->last_seen_ns) >= (__s64)flow->idle_ns ||
-        !is_same_key(&way->key, &packet->key) || way->type_of_service != packet->type_of_service ||
+        way->generation != name.generation || way->type_of_service != packet->type_of_service ||
         packet->largest > way->mtu)
         return false;
-    if (packet->is_tcp && !follow_window(flow, direction, &packet->segment))
+    if (packet->is_tcp && !follow_window(flow, name.which & 1, &packet->segment))
         return false;
     if ((__s64)(now - flow->last_seen_ns) > 0)
         flow->last_seen_ns = now;
@@ -359,18 +374,20 @@ static __always_inline bool follow(struct sluice_flow *flow, __u32 direction,
     __builtin_memcpy(rewriting->macs, way->target_mac, 6);
     __builtin_memcpy(rewriting->macs + 6, way->source_mac, 6);
     rewriting->flags = way->flags;
+    rewriting->is_icmp = packet->is_icmp;
     return true;
 }
 
 // Takes the flow, if it can be had, has the packet follow the way, and gives the flow back.
-static __always_inline bool take_along(struct sluice_flow *flow, __u32 direction,
+static __always_inline bool take_along(struct sluice_flow *flow,
+                                       struct sluice_flow_name name,
                                        const struct plain_packet *packet,
                                        struct sluice_offload_control *now, __u64 time,
                                        struct rewriting *to) {
     if (!take(flow))
         return false;
     bool follows =
-        follow(flow, direction, packet, *(volatile __u32 *)&now->snapshot, time, to);
+        follow(flow, name, packet, *(volatile __u32 *)&now->snapshot, time, to);
     give(flow);
     return follows;
 }
@@ -389,6 +406,10 @@ static __always_inline void rewrite(void *data, const struct rewriting *to) {
     ip->ttl--;
     ip->saddr = to->source;
     ip->daddr = to->destination;
+    if (to->is_icmp) {
+        ports[2] = to->source_port;
+        return;
+    }
     ports[0] = to->source_port;
     ports[1] = to->destination_port;
 }

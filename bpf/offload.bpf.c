@@ -62,6 +62,13 @@ static __always_inline __u32 candidate(struct __sk_buff *skb) {
             return 0;
         if (skb->gso_size)
             length = 20 + (bytes[0] >> 4) * 4 + skb->gso_size;
+    } else if (head.ip.protocol == IPPROTO_ICMP) {
+        // As `read_plain` has them.
+        head.destination_port = head.source_port;
+        if (skb->gso_size || !is_echo(*(__u8 *)&head.destination_port) ||
+            bpf_skb_load_bytes(skb, ETH_HLEN + 20 + 4, &head.source_port,
+                               sizeof head.source_port) < 0)
+            return 0;
     } else if (head.ip.protocol != IPPROTO_UDP || skb->gso_size) {
         return 0;
     }
@@ -73,7 +80,7 @@ static __always_inline __u32 candidate(struct __sk_buff *skb) {
         .destination_port = head.destination_port,
         .protocol = head.ip.protocol,
     };
-    return seem(&key, head.ip.tos, length, SLUICE_WAY_OPEN);
+    return seem(&key, head.ip.tos, length, SLUICE_WAY_OPEN).which;
 }
 
 SEC("socket")
@@ -117,9 +124,7 @@ static __always_inline int hand_back(struct __sk_buff *skb, struct sluice_offloa
 static __always_inline int carry(struct __sk_buff *skb, __u32 which, __u64 time,
                                  struct sluice_offload_counters *counter) {
     struct sluice_offload_control *now = current_control();
-    __u32 number = which >> 1;
-    struct sluice_flow *flow = bpf_map_lookup_elem(&flows, &number);
-    if (!now || !flow)
+    if (!now)
         return hand_back(skb, counter);
     // The headers, options included, where they can be read and written.
     __u32 headers = ETH_HLEN + 20 + 60;
@@ -140,15 +145,20 @@ static __always_inline int carry(struct __sk_buff *skb, __u32 which, __u64 time,
         return hand_back(skb, counter);
     if (*(volatile __u32 *)&now->verifies_checksums && !is_verified(skb, &packet))
         return hand_back(skb, counter);
+    // The note says what the tap found; what is this packet's is found anew.
+    struct sluice_flow_name name =
+        seem(&packet.key, packet.type_of_service, packet.largest, SLUICE_WAY_OPEN);
+    __u32 number = name.which >> 1;
+    struct sluice_flow *flow = bpf_map_lookup_elem(&flows, &number);
     struct rewriting to;
-    if (!take_along(flow, which & 1, &packet, now, time, &to))
+    if (name.which != which || !flow || !take_along(flow, name, &packet, now, time, &to))
         return hand_back(skb, counter);
     // From here on the packet is counted: it goes its way or is lost.
-    __u32 checksum = ETH_HLEN + 20 + (packet.is_tcp ? 16 : 6);
-    __u32 mangled = packet.is_tcp ? 0 : BPF_F_MARK_MANGLED_0;
+    __u32 checksum = checksum_offset(&packet);
+    __u32 mangled = packet.is_tcp || packet.is_icmp ? 0 : BPF_F_MARK_MANGLED_0;
     if (is_padded && bpf_skb_change_tail(skb, packet.length + ETH_HLEN, 0) < 0)
         goto lost;
-    if ((to.flags & SLUICE_WAY_NEW_ADDRESSES) &&
+    if ((to.flags & SLUICE_WAY_NEW_ADDRESSES) && !packet.is_icmp &&
         bpf_l4_csum_replace(skb, checksum, 0, to.address_difference,
                             BPF_F_PSEUDO_HDR | mangled) < 0)
         goto lost;

@@ -88,20 +88,24 @@ public struct CarriedConnection: Sendable {
 }
 
 extension ConnectionTable {
-    /// A connection that could be carried: established in both directions, with nothing left to happen to it
-    /// but windows, counters and deadlines. `nil` otherwise.
+    /// A connection that could be carried: TCP established in both directions, UDP and ICMP queries once confirmed, with
+    /// nothing left to happen to packets of a direction that has a note but windows, counters and deadlines. `nil`
+    /// otherwise.
     public func carriable(_ id: ConnectionID, now: Timestamp) -> CarriedConnection? {
         guard let index = slot(id), carrier != nil,
-            storage[index].status.contains([.confirmed, .seenReply]),
+            storage[index].status.contains(.confirmed),
             !storage[index].status.contains(.dying), !storage[index].isCharged,
             storage[index].zone == .none, storage[index].expires > now.nanoseconds
         else { return nil }
         let isTCP = storage[index].original.protocol == .tcp
-        guard isTCP || storage[index].original.protocol == .udp,
-            !isTCP || storage[index].mayBeCarriedAsTCP
-        else { return nil }
+        let isUDP = storage[index].original.protocol == .udp
+        guard isTCP ? storage[index].mayBeCarriedAsTCP : isUDP || storage[index].isQuery else {
+            return nil
+        }
         let timeout = storage[index].timeoutWhileCarried(settings).nanoseconds
-        let isAssured = storage[index].status.contains(.assured)
+        let becomesStream =
+            isUDP && storage[index].status.contains(.seenReply)
+            && !storage[index].status.contains(.assured)
         let expires = storage[index].expires
         return CarriedConnection(
             original: storage[index].original, reply: storage[index].reply, isTCP: isTCP,
@@ -109,7 +113,7 @@ extension ConnectionTable {
             lastSeen: Timestamp(
                 nanoseconds: expires > timeout ? min(expires &- timeout, now.nanoseconds) : 0),
             // The first packet behind it makes the flow a stream, which is told.
-            until: isTCP || isAssured ? .max : storage[index].streamStart &+ 1,
+            until: becomesStream ? storage[index].streamStart &+ 1 : .max,
             idle: isTCP ? settings.leastEstablishedTimeout.nanoseconds : timeout,
             number: storage[index].number, isCarried: storage[index].isCarried)
     }
@@ -193,14 +197,18 @@ extension ConnectionTable {
 extension Connection {
     /// In ESTABLISHED, and each end has said what it takes.
     fileprivate var mayBeCarriedAsTCP: Bool {
-        status.contains(.assured) && tcp.state == .established && tcp.originalEnd.maxWindow != 0
+        status.contains([.assured, .seenReply]) && tcp.state == .established
+            && tcp.originalEnd.maxWindow != 0
             && tcp.replyEnd.maxWindow != 0
     }
+
+    fileprivate var isQuery: Bool { original.protocol == .icmp }
 
     /// The timeout that its last packet left, if that could be carried.
     fileprivate func timeoutWhileCarried(_ settings: borrowing ConntrackSettings) -> Seconds {
         switch original.protocol {
         case .tcp: tcp.timeout(after: .ack, settings)
+        case .icmp: settings.icmpTimeout
         default: status.contains(.assured) ? settings.udpTimeoutStream : settings.udpTimeout
         }
     }

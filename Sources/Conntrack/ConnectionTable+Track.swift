@@ -134,6 +134,8 @@ extension ConnectionTable {
             if !seenReply { tracked.state = .new }
         } else if !seenReply, !dry {
             storage[found.index].status.insert(.seenReply)
+            // Its packets were NEW so far.
+            storage[found.index].originalNote = 0
             storage[found.index].pendingEvents.insert(.reply)
         }
         return tracked

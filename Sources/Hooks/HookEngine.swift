@@ -135,7 +135,7 @@ public final class HookEngine {
         self.now = now
         var observer = Silent()
         guard storesPaths, let plain = Self.plain(bytes.bytes, packet) else {
-            return receive(&bytes, &packet, &observer)
+            return receiveUnplain(&bytes, &packet, &observer)
         }
         if let way = storedWay(plain, packet) {
             let end =

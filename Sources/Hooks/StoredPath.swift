@@ -104,7 +104,7 @@ extension HookEngine {
     /// draw a redirect.
     func storePath(_ disposition: Disposition, _ packet: Packet, _ arrival: Arrival) {
         guard packet.keepsPath, case .forward(let egress) = disposition,
-            packet.tracked.state == .established, let id = packet.tracked.connection,
+            isSettled(packet), let id = packet.tracked.connection,
             egress.interface != packet.inInterface, connections.zone(id) == .none,
             let number = rules.number(of: draft),
             let path = storedPaths.insert(

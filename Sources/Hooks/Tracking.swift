@@ -38,6 +38,8 @@ extension HookEngine {
             : connections.rehearse(
                 bytes, packet.view, offload: packet.offload, verifyChecksum: verify,
                 template: template, now: now)
+        // What opens a connection passes the nat table, and others do not.
+        if packet.tracked.created { packet.keepsPath = false }
         observer.note(packet, .tracked(packet.tracked))
         return packet.tracked.drop.map { .drop($0) }
     }

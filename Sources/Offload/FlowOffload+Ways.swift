@@ -10,6 +10,7 @@ import Wire
 /// What becomes of the packets of one direction, and the path on which they count.
 struct FlowWay {
     var way: sluice_flow_way
+    var key: sluice_flow_key
     var path: Int32
 }
 
@@ -25,7 +26,6 @@ extension FlowOffload {
         let tuple = direction == .original ? connection.original : connection.reply
         let other = direction == .original ? connection.reply : connection.original
         var way = sluice_flow_way()
-        way.key = sluice_flow_key(path.ingress, tuple)
         way.translate(tuple, to: path.isTranslated ? other.reversed : tuple)
         way.egress = path.egress.interface.rawValue
         way.mtu = UInt32(clamping: path.egress.mtu)
@@ -37,7 +37,8 @@ extension FlowOffload {
         if mayEnterPeer(path.egress.interface), !addresses.target.isGroup {
             way.flags |= UInt8(SLUICE_WAY_PEER)
         }
-        return FlowWay(way: way, path: path.number)
+        return FlowWay(
+            way: way, key: sluice_flow_key(path.ingress, tuple), path: path.number)
     }
 
     /// Whether packets may be handed to the other end of the interface at once: that of a veth that leads to
@@ -58,21 +59,17 @@ extension FlowOffload {
         flow.until_ns = connection.until
         flow.idle_ns = connection.idle
         flow.window = connection.window
-        // A direction without a path keeps its key, which is in the map.
-        let known = programs.memory[number].ways
-        flow.ways.0 = original?.way ?? sluice_flow_way(closed: known.0.key)
-        flow.ways.1 = reply?.way ?? sluice_flow_way(closed: known.1.key)
+        if let original { flow.ways.0 = original.way }
+        if let reply { flow.ways.1 = reply.way }
+        flow.ways.0.generation = flows[Int(number)].original.generation
+        flow.ways.1.generation = flows[Int(number)].reply.generation
         programs.memory[number] = flow
-        flows[Int(number)].originalPath = original?.path ?? 0
-        flows[Int(number)].replyPath = reply?.path ?? 0
+        flows[Int(number)].original.path = original?.path ?? 0
+        flows[Int(number)].reply.path = reply?.path ?? 0
     }
 }
 
 extension sluice_flow {
-    func way(_ direction: Direction) -> sluice_flow_way {
-        direction == .original ? ways.0 : ways.1
-    }
-
     var window: CarriedWindow {
         get {
             var window = CarriedWindow()
@@ -113,12 +110,6 @@ extension sluice_flow {
 }
 
 extension sluice_flow_way {
-    /// One that no packet may go.
-    fileprivate init(closed key: sluice_flow_key) {
-        self.init()
-        self.key = key
-    }
-
     /// What packets are given, and what that adds to their sums (RFC 1624, equation 3).
     fileprivate mutating func translate(_ old: Tuple, to new: Tuple) {
         new_source = new.source.rawValue.bigEndian

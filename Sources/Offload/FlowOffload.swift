@@ -35,11 +35,23 @@ public final class FlowOffload {
     struct Flow {
         var connection = ConnectionID(index: 0, generation: 0)
         var isUsed = false
-        /// By direction: whether the map leads there, and the path on which it counts.
-        var hasOriginalKey = false
-        var hasReplyKey = false
-        var originalPath: Int32 = 0
-        var replyPath: Int32 = 0
+        var original = Way()
+        var reply = Way()
+    }
+
+    /// What it remembers of a flow's direction.
+    struct Way {
+        /// With what the map leads there; `nil` where it does not.
+        var key: sluice_flow_key?
+        /// Another one whenever a key was removed, so that whoever still has the number does no harm.
+        var generation: UInt32 = 0
+        /// On which packets count.
+        var path: Int32 = 0
+
+        mutating func removeKey() {
+            key = nil
+            generation &+= 1
+        }
     }
 
     let dataplane: Dataplane
@@ -171,7 +183,8 @@ public final class FlowOffload {
             refused &+= 1
             return nil
         }
-        flows[Int(number)] = Flow(connection: id, isUsed: true)
+        flows[Int(number)].connection = id
+        flows[Int(number)].isUsed = true
         count += 1
         return number
     }
@@ -180,15 +193,21 @@ public final class FlowOffload {
     private func lead(
         to number: UInt32, _ direction: Direction, _ way: FlowWay?
     ) -> Bool {
-        guard let key = way?.way.key else { return true }
-        let old = programs.memory[number].way(direction).key
-        if flows[Int(number)].hasKey(direction) {
+        guard let key = way?.key else { return true }
+        if let old = flows[Int(number)][direction].key {
             if old.isSame(as: key) { return true }
-            programs.remove(old)
+            removeKey(of: number, direction)
         }
-        let isLed = programs.insert(key, number, direction)
-        flows[Int(number)].setKey(direction, isLed)
-        return isLed
+        guard programs.insert(key, number, direction, flows[Int(number)][direction].generation)
+        else { return false }
+        flows[Int(number)][direction].key = key
+        return true
+    }
+
+    private func removeKey(of number: UInt32, _ direction: Direction) {
+        guard let key = flows[Int(number)][direction].key else { return }
+        programs.remove(key)
+        flows[Int(number)][direction].removeKey()
     }
 }
 
@@ -207,12 +226,10 @@ extension FlowOffload: ConnectionCarrier {
     }
 
     public func release(_ number: UInt32) {
-        for direction in [Direction.original, .reply] where flows[Int(number)].hasKey(direction) {
-            programs.remove(programs.memory[number].way(direction).key)
-        }
-        // Whoever still has the number from the map finds a key that is not his packet's.
+        removeKey(of: number, .original)
+        removeKey(of: number, .reply)
         programs.memory[number].ways = (sluice_flow_way(), sluice_flow_way())
-        flows[Int(number)] = Flow()
+        flows[Int(number)].isUsed = false
         freeNumbers.append(number)
         count -= 1
     }
@@ -221,8 +238,8 @@ extension FlowOffload: ConnectionCarrier {
     private func collect(_ number: UInt32) -> CarriedState {
         let state = programs.memory[number].takeState()
         let flow = flows[Int(number)]
-        count(state.original, on: flow.originalPath)
-        count(state.reply, on: flow.replyPath)
+        count(state.original, on: flow.original.path)
+        count(state.reply, on: flow.reply.path)
         return state
     }
 
@@ -252,11 +269,8 @@ extension FlowOffload: PathCarrier {
 }
 
 extension FlowOffload.Flow {
-    func hasKey(_ direction: Direction) -> Bool {
-        direction == .original ? hasOriginalKey : hasReplyKey
-    }
-
-    mutating func setKey(_ direction: Direction, _ hasKey: Bool) {
-        if direction == .original { hasOriginalKey = hasKey } else { hasReplyKey = hasKey }
+    subscript(_ direction: Direction) -> FlowOffload.Way {
+        get { direction == .original ? original : reply }
+        set { if direction == .original { original = newValue } else { reply = newValue } }
     }
 }

@@ -18,17 +18,10 @@ public struct CarriedStatistics: Hashable, Sendable {
 
     public init() {}
 
-    /// What all CPUs counted; nothing where the map has no such key.
-    init(readingFrom map: Int32, key: UInt32) {
-        var key = key
-        var values = [sluice_offload_counters](
-            repeating: sluice_offload_counters(), count: Int(libbpf_num_possible_cpus()))
-        guard unsafe bpf_map_lookup_elem(map, &key, &values) == 0 else { return }
-        for value in values {
-            carried += value.carried
-            handedBack += value.handed_back
-            failed += value.failed
-        }
+    mutating func add(_ counters: sluice_offload_counters) {
+        carried += counters.carried
+        handedBack += counters.handed_back
+        failed += counters.failed
     }
 }
 
@@ -60,16 +53,25 @@ final class FlowPrograms {
     }
 
     func statistics(_ interface: InterfaceIndex) -> CarriedStatistics {
-        CarriedStatistics(
-            readingFrom: module.map("offload_counters"), key: interface.rawValue)
+        var sum = CarriedStatistics()
+        var key = interface.rawValue
+        var values = [sluice_offload_counters](
+            repeating: sluice_offload_counters(), count: Int(libbpf_num_possible_cpus()))
+        if unsafe bpf_map_lookup_elem(module.map("offload_counters"), &key, &values) == 0 {
+            for value in values { sum.add(value) }
+        }
+        return sum
     }
 
     /// Leads packets with this key to a flow's direction; `false` where there is no room.
-    func insert(_ key: sluice_flow_key, _ number: UInt32, _ direction: Direction) -> Bool {
+    func insert(
+        _ key: sluice_flow_key, _ number: UInt32, _ direction: Direction, _ generation: UInt32
+    ) -> Bool {
         var key = key
-        var which = number << 1 | UInt32(direction.rawValue)
+        var name = sluice_flow_name(
+            which: number << 1 | UInt32(direction.rawValue), generation: generation)
         return unsafe bpf_map_update_elem(
-            module.map("flow_keys"), &key, &which, UInt64(BPF_ANY)) == 0
+            module.map("flow_keys"), &key, &name, UInt64(BPF_ANY)) == 0
     }
 
     func remove(_ key: sluice_flow_key) {

@@ -40,6 +40,13 @@ final class XDPCarrier {
     }
 
     var statistics: CarriedStatistics {
-        CarriedStatistics(readingFrom: module.map("carried"), key: 0)
+        var sum = CarriedStatistics()
+        var zero: UInt32 = 0
+        var values = [sluice_carry_state](
+            repeating: sluice_carry_state(), count: Int(libbpf_num_possible_cpus()))
+        if unsafe bpf_map_lookup_elem(module.map("state"), &zero, &values) == 0 {
+            for value in values { sum.add(value.counters) }
+        }
+        return sum
     }
 }

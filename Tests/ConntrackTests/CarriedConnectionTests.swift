@@ -143,15 +143,32 @@ struct CarriedConnectionTests {
         #expect(stream.until == .max && stream.idle == seconds(120).nanoseconds)
     }
 
-    @Test("one of which no packet came back, or that is not assured, is not carried")
-    func others() throws {
+    @Test("TCP that is not assured is not carried")
+    func unassured() throws {
         let table = ConnectionTable(capacity: 8, seed: 1)
         table.carrier = carrier
-        for frame in [Frame.tcp(flow, .syn, seq: 1), .udp(flow)] {
-            var tracked = table.track(frame, at: seconds(1))
-            #expect(table.confirm(&tracked, now: seconds(1)) == nil)
-            #expect(table.carriable(try #require(tracked.connection), now: seconds(1)) == nil)
-        }
+        var tracked = table.track(.tcp(flow, .syn, seq: 1), at: seconds(1))
+        #expect(table.confirm(&tracked, now: seconds(1)) == nil)
+        #expect(table.carriable(try #require(tracked.connection), now: seconds(1)) == nil)
+    }
+
+    @Test("UDP is carried from confirmation on; with the first answer its packets are another's")
+    func unanswered() throws {
+        let table = ConnectionTable(capacity: 8, seed: 1)
+        table.carrier = carrier
+        var tracked = table.track(.udp(flow), at: seconds(1))
+        let id = try #require(tracked.connection)
+        #expect(table.carriable(id, now: seconds(1)) == nil)
+        #expect(table.confirm(&tracked, now: seconds(1)) == nil)
+        let carriable = try #require(table.carriable(id, now: seconds(1)))
+        #expect(carriable.until == .max && carriable.idle == seconds(30).nanoseconds)
+        table.note(7, for: id, .original)
+        table.carry(id, as: 3)
+        _ = table.track(.udp(flow.back), at: seconds(2))
+        #expect(carrier.calls == ["recall 3"])
+        #expect(table.note(for: id, .original) == 0)
+        let answered = try #require(table.carriable(id, now: seconds(2)))
+        #expect(answered.until == seconds(3).nanoseconds + 1)
     }
 }
 

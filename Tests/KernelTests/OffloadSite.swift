@@ -38,6 +38,7 @@ enum OffloadSite: CaseIterable {
                 -A PREROUTING -i eth0 -p tcp --dport 8080 -j DNAT --to-destination \(server):\(port)
                 -A PREROUTING -i eth0 -p tcp --dport 7000 -j DNAT --to-destination \(server):7000
                 -A PREROUTING -i eth0 -p udp --dport 7007 -j DNAT --to-destination \(server):7
+                -A PREROUTING -i eth0 -p icmp -j DNAT --to-destination \(server)
                 \(self == .tc ? "" : "-A POSTROUTING -o veth-pod-a -j MASQUERADE")
                 COMMIT
                 *filter

@@ -79,6 +79,22 @@ extension KernelTests {
             }
         }
 
+        @Test("counts each echo and its reply once", arguments: [OffloadSite.tc, .xdp])
+        func echoes(site: OffloadSite) throws {
+            try site.withOffload { lab throws in
+                let count = 60
+                try lab.output("ping -n -q -c \(count) -i 0.01 -W 10 192.0.2.1", in: "client")
+                #expect(try carried(lab) > count)
+                try site.expectXDP(lab, frames: count)
+                let entry = try lab.output("sluice conntrack -L -p icmp 2>/dev/null")
+                let expected = "packets=\(count) bytes=\(count * 84)"
+                #expect(entry.ranges(of: expected).count == 2, "\(entry)")
+                let rule = try lab.output("sluice iptables-save -c | grep ESTABLISHED")
+                let packets = 2 * count - 1
+                #expect(rule.hasPrefix("[\(packets):\(packets * 84)] "), "\(rule)")
+            }
+        }
+
         @Test("ends at once with a rule that stops the flow")
         func ruleChange() throws {
             try OffloadSite.tc.withOffload { lab throws in

@@ -3,16 +3,28 @@
 import FrameFixture
 import Wire
 
+enum Kind: CaseIterable {
+    case tcp, udp, icmp
+
+    var number: IPProtocol {
+        switch self {
+        case .tcp: .tcp
+        case .udp: .udp
+        case .icmp: .icmp
+        }
+    }
+}
+
 struct Conversation {
     /// The next sequence number of each end, by direction.
     var next: [UInt32]
     var clientPort: UInt16
-    let isTCP: Bool
+    let kind: Kind
     let usesTimestamps: Bool
     let offersSACK: Bool
 
-    init(isTCP: Bool, _ random: inout SeededRandom) {
-        self.isTCP = isTCP
+    init(_ kind: Kind, _ random: inout SeededRandom) {
+        self.kind = kind
         next = [
             UInt32.random(in: 0 ... .max, using: &random), .random(in: 0 ... .max, using: &random),
         ]
@@ -29,6 +41,8 @@ struct Ends {
     var sourcePort: UInt16
     var destinationPort: UInt16
     var target: MACAddress
+    /// The server's answers.
+    var isReply: Bool
 }
 
 struct Draft {
@@ -45,34 +59,43 @@ struct Draft {
     var breaksChecksum = false
     var hasNoChecksum = false
     var padding = 0
+    /// ICMP's type, where it is not an echo's or its reply's.
+    var queryType: UInt8?
 
-    func frame(_ ends: Ends, isTCP: Bool) -> [UInt8] {
+    func frame(_ ends: Ends, _ kind: Kind) -> [UInt8] {
         var transport: [UInt8]
         func word(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 255)] }
         func long(_ value: UInt32) -> [UInt8] {
             word(UInt16(value >> 16)) + word(UInt16(value & 0xFFFF))
         }
         let ports = word(ends.sourcePort) + word(ends.destinationPort)
-        if isTCP {
+        switch kind {
+        case .tcp:
             transport =
                 ports + long(sequence) + long(acknowledgement)
                 + [UInt8((5 + options.count / 4) << 4), flags.rawValue] + word(window) + [
                     0, 0, 0, 0,
                 ]
                 + options + payload
-        } else {
+        case .udp:
             transport = ports + word(UInt16(8 + payload.count)) + [0, 0] + payload
+        case .icmp:
+            let type = queryType ?? (ends.isReply ? 0 : 8)
+            transport =
+                [type, 0, 0, 0] + word(ends.isReply ? ends.destinationPort : ends.sourcePort)
+                + word(UInt16(truncatingIfNeeded: sequence)) + payload
         }
-        let kind: IPProtocol = isTCP ? .tcp : .udp
-        let field = isTCP ? 16 : 6
-        if !hasNoChecksum || isTCP {
+        let field = kind == .tcp ? 16 : kind == .udp ? 6 : 2
+        if !hasNoChecksum || kind != .udp {
             var sum = InternetChecksum()
-            sum.addPseudoHeader(
-                source: ends.source, destination: ends.destination, protocol: kind,
-                length: transport.count)
+            if kind != .icmp {
+                sum.addPseudoHeader(
+                    source: ends.source, destination: ends.destination, protocol: kind.number,
+                    length: transport.count)
+            }
             sum.add(transport.span.bytes, 0..<transport.count)
             var value = sum.complemented
-            if !isTCP, value == 0 { value = 0xFFFF }
+            if kind == .udp, value == 0 { value = 0xFFFF }
             if breaksChecksum { value = value == 0x1234 ? 0x1235 : 0x1234 }
             transport[field] = UInt8(value >> 8)
             transport[field + 1] = UInt8(value & 255)
@@ -80,7 +103,7 @@ struct Draft {
         var frame = TestFrame()
         frame.source = ends.source
         frame.destination = ends.destination
-        frame.protocol = kind
+        frame.protocol = kind.number
         frame.typeOfService = typeOfService
         frame.timeToLive = timeToLive
         frame.fragmentField = fragmentField
@@ -102,7 +125,8 @@ extension Conversation {
         draft.acknowledgement = next[1 - direction]
         if usesTimestamps { draft.options = [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8] }
         if Int.random(in: 0..<4, using: &random) == 0 { spoil(&draft, direction, &random) }
-        if isTCP, draft.sequence == next[direction], draft.flags.intersection([.syn, .rst]).isEmpty
+        if kind == .tcp, draft.sequence == next[direction],
+            draft.flags.intersection([.syn, .rst]).isEmpty
         {
             next[direction] &+= UInt32(length) &+ (draft.flags.contains(.fin) ? 1 : 0)
         }
@@ -123,7 +147,9 @@ extension Conversation {
         case 9: draft.breaksChecksum = true
         case 10: draft.hasNoChecksum = true
         case 11: draft.padding = .random(in: 1...20, using: &random)
-        case 12: draft.flags = [.ack, .psh, .ece, .cwr]
+        case 12:
+            draft.flags = [.ack, .psh, .ece, .cwr]
+            draft.queryType = [0, 8, 13, 14].randomElement(using: &random)!
         case 13: draft.flags = [.ack, .urg]
         case 14:
             draft.flags = [.rst, .ack]

@@ -196,15 +196,17 @@ final class CarryingPlane {
     }
 
     private func which(_ frame: [UInt8], _ interface: InterfaceIndex) -> UInt32? {
-        guard frame.count >= 38, frame[14] == 0x45 else { return nil }
+        guard frame.count >= 42, frame[14] == 0x45 else { return nil }
         let bytes = frame.span.bytes
+        let isICMP = frame[23] == 1
         var key = sluice_flow_key(
             interface: interface.rawValue, source: bytes.u32(26).bigEndian,
-            destination: bytes.u32(30).bigEndian, source_port: bytes.u16(34).bigEndian,
-            destination_port: bytes.u16(36).bigEndian, protocol: UInt32(frame[23]))
-        var which: UInt32 = 0
-        return bpf_map_lookup_elem(offload.programs.module.map("flow_keys"), &key, &which) == 0
-            ? which : nil
+            destination: bytes.u32(30).bigEndian,
+            source_port: bytes.u16(isICMP ? 38 : 34).bigEndian,
+            destination_port: bytes.u16(isICMP ? 34 : 36).bigEndian, protocol: UInt32(frame[23]))
+        var name = sluice_flow_name()
+        return bpf_map_lookup_elem(offload.programs.module.map("flow_keys"), &key, &name) == 0
+            ? name.which : nil
     }
 
     /// Whether the program leaves the frame to the kernel while the daemon's heart does not beat.

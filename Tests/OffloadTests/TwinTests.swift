@@ -19,7 +19,9 @@ let rules = """
     :POSTROUTING ACCEPT [0:0]
     -A PREROUTING -d 192.0.2.1/32 -p tcp --dport 8080 -j DNAT --to-destination 10.0.0.1:80
     -A PREROUTING -d 192.0.2.1/32 -p udp --dport 8080 -j DNAT --to-destination 10.0.0.1:80
+    -A PREROUTING -d 192.0.2.1/32 -p icmp -j DNAT --to-destination 10.0.0.1
     -A POSTROUTING -o inner -p udp -j MASQUERADE
+    -A POSTROUTING -o inner -p icmp -j MASQUERADE
     COMMIT
     *filter
     :FORWARD ACCEPT [0:0]
@@ -32,11 +34,11 @@ let rules = """
 @Suite("Carried flows", .enabled(if: isRoot, needsRoot))
 struct TwinTests {
     @Test(
-        "leave, count and are remembered as if every packet had walked", arguments: [true, false],
+        "leave, count and are remembered as if every packet had walked", arguments: Kind.allCases,
         [Road.Hook.tc, .xdp])
-    func agreement(isTCP: Bool, hook: Road.Hook) throws {
+    func agreement(kind: Kind, hook: Road.Hook) throws {
         let seed = UInt64.random(in: 0 ... .max)
-        print("seed of \(isTCP ? "TCP" : "UDP") at \(hook): \(seed)")
+        print("seed of \(kind) at \(hook): \(seed)")
         var random = SeededRandom(seed: seed)
         let site = try Site()
         try site.namespace.inside {
@@ -44,25 +46,31 @@ struct TwinTests {
             walking.dataplane.engine.storesPaths = false
             let carrying = try CarryingPlane(site, rules: rules, at: hook)
             for _ in 0..<12 {
-                var conversation = Conversation(isTCP: isTCP, &random)
+                var conversation = Conversation(kind, &random)
                 let port = conversation.clientPort
                 // The server's end of the translated connection, learnt from the first packet.
                 var server: (address: IPv4Address, port: UInt16)?
                 func exchange(_ direction: Int, _ draft: Draft) throws {
                     let (ends, ingress) = ends(port, direction, server, site)
-                    let frame = draft.frame(ends, isTCP: isTCP)
+                    let frame = draft.frame(ends, kind)
                     let expected = walking.handle(frame, on: ingress)
                     let found = try carrying.handle(frame, on: ingress)
                     try #require(found == expected, "seed \(seed), \(draft)")
                     if server == nil, let first = expected.first, direction == 0 {
                         let view = parsed(first.bytes)
-                        server = (view.source, view.sourcePort.rawValue)
+                        server = (
+                            view.source,
+                            kind == .icmp ? view.icmpIdentifier : view.sourcePort.rawValue
+                        )
                     }
                 }
-                if isTCP {
+                if kind == .tcp {
                     try shakeHands(&conversation, exchange)
                 } else {
-                    try exchange(0, Draft())
+                    // Without an answer its packets are NEW.
+                    for _ in 0..<Int.random(in: 1...5, using: &random) {
+                        try exchange(0, Draft())
+                    }
                     try exchange(1, Draft())
                 }
                 for step in 0..<60 {
@@ -92,11 +100,11 @@ struct TwinTests {
             let inward = ends(4000, 1, (Site.gateway, 4000), site)
             for _ in 0..<2 {
                 for (ends, ingress) in [outward, inward] {
-                    _ = try carrying.handle(Draft().frame(ends, isTCP: false), on: ingress)
+                    _ = try carrying.handle(Draft().frame(ends, .udp), on: ingress)
                 }
             }
             #expect(carrying.carried > 0)
-            let frame = Draft().frame(outward.0, isTCP: false)
+            let frame = Draft().frame(outward.0, .udp)
             #expect(try carrying.passesWithoutHeartbeat(frame, on: outward.1))
         }
     }
@@ -114,7 +122,7 @@ struct TwinTests {
                         ends(port, 0, nil, site), ends(port, 1, (Site.gateway, port), site),
                     ] {
                         let sent = try carrying.handle(
-                            Draft().frame(ends, isTCP: false), on: ingress)
+                            Draft().frame(ends, .udp), on: ingress)
                         #expect(sent.count == 1)
                     }
                 }
@@ -127,6 +135,30 @@ struct TwinTests {
             let before = carrying.carried
             try talk(4003)
             #expect(carrying.offload.summary.connections == 1 && carrying.carried > before)
+        }
+    }
+
+    @Test(
+        "are carried without an answer, as NEW, and both ways once it has come",
+        arguments: [Kind.udp, .icmp], [Road.Hook.tc, .xdp])
+    func unanswered(kind: Kind, hook: Road.Hook) throws {
+        let site = try Site()
+        try site.namespace.inside {
+            let carrying = try CarryingPlane(site, rules: rules, at: hook)
+            func send(_ direction: Int, carried: Int) throws {
+                let (ends, ingress) = ends(
+                    4000, direction, direction == 0 ? nil : (Site.gateway, 4000), site)
+                let before = carrying.carried
+                let sent = try carrying.handle(Draft().frame(ends, kind), on: ingress)
+                #expect(sent.count == 1)
+                #expect(carrying.carried - before == carried, "\(direction)")
+            }
+            // One opens the connection, the next shows the way of those that follow.
+            for carried in [0, 0, 1, 1] { try send(0, carried: carried) }
+            try send(1, carried: 0)
+            // They are ESTABLISHED from now on.
+            for carried in [0, 1] { try send(0, carried: carried) }
+            try send(1, carried: 1)
         }
     }
 
@@ -168,14 +200,14 @@ struct TwinTests {
                 Ends(
                     source: Site.client, destination: Site.node,
                     sourcePort: port, destinationPort: 8080,
-                    target: site.macs[site.outer]!), site.outer
+                    target: site.macs[site.outer]!, isReply: false), site.outer
             )
         }
         return (
             Ends(
                 source: Site.server, destination: server?.address ?? Site.client, sourcePort: 80,
                 destinationPort: server?.port ?? port,
-                target: site.macs[site.inner]!), site.inner
+                target: site.macs[site.inner]!, isReply: true), site.inner
         )
     }
 }

@@ -96,25 +96,32 @@ struct sluice_flow_end {
 #define SLUICE_END_DATA_UNACKNOWLEDGED 0x10
 #define SLUICE_END_HIGHEST_ACK_KNOWN 0x20
 
-/// What becomes of the packets of one direction. Addresses and ports are big endian.
+/// What a key leads to.
+struct sluice_flow_name {
+    /// The flow's number twice plus the direction; 0 is none.
+    uint32_t which;
+    /// That of the way: a number is used again for other connections.
+    uint32_t generation;
+};
+
+/// What becomes of the packets of one direction, in a cache line. Addresses and ports are big endian.
 struct sluice_flow_way {
-    struct sluice_flow_key key;
+    uint32_t generation;
+    uint32_t egress;
     uint32_t new_source;
     uint32_t new_destination;
     uint16_t new_source_port;
     uint16_t new_destination_port;
-    uint32_t egress;
-    uint32_t mtu;
     /// What the rewriting adds to a one's complement sum, in the byte order of the packet.
     uint16_t address_difference;
     uint16_t port_difference;
     uint8_t target_mac[6];
     uint8_t source_mac[6];
+    uint32_t mtu;
     uint8_t type_of_service;
     /// SLUICE_WAY_*.
     uint8_t flags;
     uint16_t unused;
-    uint32_t unused_either;
     /// Since they were last collected; IP total lengths.
     uint64_t packets;
     uint64_t bytes;
@@ -130,7 +137,7 @@ struct sluice_flow_way {
 #define SLUICE_WAY_XDP 0x10
 
 /// A connection that is carried: an element of an array that both sides map. Whoever holds it (`owner`) may
-/// read and write the rest.
+/// read and write the rest. Four cache lines: what every packet needs, a way for each direction, TCP's window.
 struct sluice_flow {
     uint32_t owner;
     /// The rules and routes that the ways come from.
@@ -139,7 +146,10 @@ struct sluice_flow {
     /// From then on, and after being idle for as long, a packet is the daemon's.
     uint64_t until_ns;
     uint64_t idle_ns;
-    // TCP only. 0 is the original direction, 1 the reply direction.
+    uint64_t unused[4];
+    // 0 is the original direction, 1 the reply direction.
+    struct sluice_flow_way ways[2];
+    // TCP only.
     struct sluice_flow_end ends[2];
     uint32_t last_sequence;
     uint32_t last_ack;
@@ -147,9 +157,11 @@ struct sluice_flow {
     uint16_t last_window;
     uint8_t last_direction;
     uint8_t retransmissions;
-    struct sluice_flow_way ways[2];
-    uint64_t unused;
+    uint64_t unused_either;
 };
+
+_Static_assert(sizeof(struct sluice_flow_way) == 64, "a way is a cache line");
+_Static_assert(sizeof(struct sluice_flow) == 256, "a flow is four cache lines");
 
 #define SLUICE_FLOW_FREE 0u
 /// A program works on it, for some nanoseconds.
@@ -192,6 +204,15 @@ struct sluice_offload_counters {
 struct sluice_carry_settings {
     /// Its Ethernet address, as it lies in a frame. Zero, or an old one, leaves frames to tap and tc ingress.
     uint16_t address[3];
+};
+
+/// What the XDP program that carries flows keeps on each CPU.
+struct sluice_carry_state {
+    struct sluice_offload_counters counters;
+    /// The clock of packets: read once a jiffy, since reading it costs a tenth of carrying a packet. The kernel's own
+    /// timeouts are as coarse.
+    uint64_t jiffies;
+    uint64_t time_ns;
 };
 
 /// Queues of an interface that get an AF_XDP socket each; the frames of others go to the tap.
