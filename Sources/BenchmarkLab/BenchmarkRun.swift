@@ -1,5 +1,4 @@
-// Every road in turn, round after round. The order of the roads moves on by one each round, so that none always comes
-// after the same other one.
+// Every road in turn, round after round, in another order each time.
 
 public import Benchmark
 public import Lab
@@ -37,8 +36,8 @@ public struct BenchmarkRun: Sendable {
             roads: roads.map(\.description), reference: Road.reference.name,
             control: Road.control.name)
         for round in 0..<rounds {
-            for place in roads.indices {
-                let road = roads[(place + round) % roads.count]
+            for index in roundOrder(of: roads.count, round: round) {
+                let road = roads[index]
                 progress("round \(round + 1) of \(rounds): \(road.description.title)")
                 try measure(road, round, network, &results)
             }

@@ -65,13 +65,7 @@ struct Course {
         try load.sending(rate: Self.openingRate, limit: frames, answered: .max) {
             load.waitUntilSent(frames, seconds: 2 + 2 * Double(frames) / Self.openingRate)
         }
-        let count = load.count
-        guard count.received > 0 else { throw LabError("no frame arrived") }
-        guard count.expected == count.received else {
-            throw LabError(
-                "\(count.received - count.expected) of \(count.received) frames arrived with addresses "
-                    + "that they should not have")
-        }
+        guard load.count.received > 0 else { throw LabError("no frame arrived") }
     }
 }
 

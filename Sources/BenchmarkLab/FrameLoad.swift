@@ -104,6 +104,13 @@ import Wire
         defer { generator.stop() }
         let result = try body()
         if let failure = generator.failure { throw failure }
+        // A frame may be between its two counters.
+        let count = count
+        guard count.received <= count.expected + UInt64(Placement.processors) else {
+            throw LabError(
+                "\(count.received - count.expected) of \(count.received) frames arrived with addresses "
+                    + "that they should not have")
+        }
         return result
     }
 }
