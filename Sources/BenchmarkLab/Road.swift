@@ -47,6 +47,9 @@ public struct Road: Sendable {
         control, reference,
         Road("nftables", "kernel, nftables", .nftables),
         Road("af-packet", "Sluice, AF_PACKET", .sluice(["--io", "af-packet"])),
+        Road(
+            "af-packet-poll", "Sluice, AF_PACKET, busy polling", .sluice(["--busy-poll", "100"]),
+            isUsual: false),
         Road("af-xdp", "Sluice, AF_XDP", .sluice(["--io", "af-xdp"])),
         Road("tc", "Sluice, offload at tc", .sluice(["--offload", "tc"])),
         Road("xdp", "Sluice, offload in XDP", .sluice(["--offload", "xdp"])),

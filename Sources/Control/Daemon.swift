@@ -52,7 +52,9 @@ public final class Daemon: CommandHandler {
         self.packetLog = packetLog
         self.nflog = nflog
         self.wake = wake
-        packets = try PacketThread(node, cpu: Self.packetCPU())
+        packets = try PacketThread(
+            node, cpu: Self.packetCPU(),
+            busyPoll: BusyPoll(microseconds: configuration.busyPollMicroseconds))
     }
 
     /// The last CPU, where there is more than one: interrupts and the control thread favour the first.

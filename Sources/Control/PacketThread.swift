@@ -47,13 +47,19 @@ public final class PacketThread<Work: PacketWork>: Sendable {
     private let wake: WakeUp
     private let answered: WakeUp
     private let thread = Mutex<WorkerThread?>(nil)
+    private let busyPoll: BusyPoll
 
     /// The longest sleep: well under the second after which the kernel's side counts it as hung.
     static var longestSleep: UInt64 { 200_000_000 }
 
     /// Starts the thread, which is the only one to touch `work` from here on.
-    /// - Parameter cpu: the CPU it is pinned to; `nil` leaves the choice to the kernel.
-    init(_ work: Handover<Work>, cpu: UInt32?) throws(SystemError) {
+    /// - Parameters:
+    ///   - cpu: the CPU it is pinned to; `nil` leaves the choice to the kernel.
+    ///   - busyPoll: how long it looks for more before it sleeps.
+    init(
+        _ work: Handover<Work>, cpu: UInt32?, busyPoll: BusyPoll = BusyPoll(microseconds: 0)
+    ) throws(SystemError) {
+        self.busyPoll = busyPoll
         wake = try WakeUp()
         answered = try WakeUp()
         let started = try WorkerThread { [self] in
@@ -110,6 +116,7 @@ public final class PacketThread<Work: PacketWork>: Sendable {
     private func loop(_ work: Work) {
         var waiting = PollSet(first: wake.descriptor.number, others: work.descriptors)
         var hasSlept = true
+        var busyPoll = busyPoll
         while !isStopping.load(ordering: .acquiring) {
             if hasMail.exchange(false, ordering: .acquiringAndReleasing) {
                 wake.clear()
@@ -122,8 +129,8 @@ public final class PacketThread<Work: PacketWork>: Sendable {
             }
             let now = sluice_monotonic()
             let isBusy = work.step(now: Timestamp(nanoseconds: now), hasSlept: hasSlept)
-            hasSlept = !isBusy
-            if isBusy { continue }
+            hasSlept = busyPoll.mayDoze(isBusy: isBusy, now: now)
+            if !hasSlept { continue }
             waiting.sleep(until: work.deadline?.nanoseconds, now: now, longest: Self.longestSleep)
         }
     }

@@ -28,6 +28,8 @@ public struct RunConfiguration: Sendable {
     public var verifiesPaths = false
     /// Where programs in the kernel carry established flows; `nil` for nowhere.
     public var offload: Offload?
+    /// How long the packet thread looks for more before it sleeps.
+    public var busyPollMicroseconds: UInt32 = 0
     public var settings = NodeSettings()
     /// The settings that `--set` named: the others of `net.ipv4` begin as the kernel has them.
     public var named: Set<String> = []

@@ -17,7 +17,8 @@ struct BenchCommand: ParsableCommand {
             Everything takes about twenty minutes.
 
             Roads: \(Road.all.filter(\.isUsual).map(\.name).joined(separator: ", ")); and where --roads names them: \
-            \(Road.all.filter { !$0.isUsual }.map(\.name).joined(separator: ", ")), which translate nothing.
+            \(Road.all.filter { !$0.isUsual }.map(\.name).joined(separator: ", ")). Forwarders that are not Sluice \
+            translate nothing.
 
             Measures:
             \(Measure.all.map { "  \($0.name): \($0.title)\($0.isQuick ? " (quick)" : "")" }.joined(separator: "\n"))

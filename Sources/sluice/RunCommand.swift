@@ -57,6 +57,13 @@ struct RunCommand: ParsableCommand {
             "Where programs in the kernel carry the packets of established flows; auto chooses for each interface.",
             valueName: "off|tc|xdp|auto"))
     var offload: String = "off"
+    @Option(
+        help: ArgumentHelp(
+            """
+            How long to look for more packets before sleeping: answers come sooner, and a CPU is busy as long as \
+            packets come that often. At most 10000.
+            """, valueName: "microseconds"))
+    var busyPoll: UInt32 = 0
     @Option(help: ArgumentHelp("How many connections the table holds.", valueName: "count"))
     var capacity = 65_536
     @Option(
@@ -95,6 +102,10 @@ struct RunCommand: ParsableCommand {
             }
             configuration.nflog.append((group, parts[1]))
         }
+        guard busyPoll <= 10_000 else {
+            throw Refusal("--busy-poll \(busyPoll): expected a number from 0 to 10000")
+        }
+        configuration.busyPollMicroseconds = busyPoll
         guard (1...16_000_000).contains(capacity) else {
             throw Refusal("--capacity \(capacity): expected a number from 1 to 16000000")
         }
