@@ -104,7 +104,8 @@ int sluice_carry(struct xdp_md *context) {
         return XDP_PASS;
     __u64 time = coarse_time(mine);
     struct rewriting to;
-    if (!heart_beats_at(time) || !take_along(flow, name, &packet, now, time, &to))
+    if (!heart_beats_at(time) ||
+        !take_along(flow, name, &packet, SLUICE_WAY_OPEN | SLUICE_WAY_XDP, now, time, &to))
         return XDP_PASS;
     // From here on the packet is counted: it goes its way or is lost.
     add_to_checksum(checksum, &to, is_udp);

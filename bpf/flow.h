@@ -37,13 +37,6 @@ struct {
     __type(value, struct sluice_offload_control);
 } control SEC(".maps");
 
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-    __uint(max_entries, 1024);
-    __type(key, __u32);
-    __type(value, struct sluice_offload_counters);
-} offload_counters SEC(".maps");
-
 // Room to add up a packet's payload in, and for up to three bytes of padding.
 #define SCRATCH 16384
 
@@ -83,7 +76,7 @@ struct segment {
     __u32 sequence;
     __u32 end;
     __u32 ack;
-    // The right edge of the highest SACK block, else `ack`; only where `reads_options`.
+    // The right edge of the highest SACK block, else `ack`; only where `knows_sack`.
     __u32 sack;
     bool knows_sack;
     __u16 window;
@@ -208,8 +201,9 @@ struct plain_packet {
 // Echo or echo reply (RFC 792).
 static __always_inline bool is_echo(__u8 type) { return type == 8 || type == 0; }
 
-// Reads a packet whose headers lie between `data` and `data_end`, at least 42 bytes of it, and 54 for TCP. `false`
-// where it is none that is carried: neither UDP, nor an echo or its reply, nor a TCP segment that is plain. `gso_size` is 0 for all but super-frames.
+// Reads a packet whose headers lie between `data` and `data_end`. `false` where they do not, and where it is none that
+// is carried: neither UDP, nor an echo or its reply, nor a TCP segment that is plain. `gso_size` is 0 for all but
+// super-frames.
 static __always_inline bool read_plain(void *data, void *data_end, __u32 frame_length,
                                        __u32 gso_size, struct plain_packet *packet) {
     struct iphdr *ip = data + ETH_HLEN;
@@ -347,13 +341,14 @@ static __always_inline __u32 checksum_offset(const struct plain_packet *packet) 
     return ETH_HLEN + 20 + (packet->is_tcp ? 16 : packet->is_icmp ? 2 : 6);
 }
 
-// Whether the packet may go the way; the flow is ours meanwhile, and `true` has counted the packet.
+// Whether the packet may go the way, which has all of `flags`; the flow is ours meanwhile, and `true` has counted
+// the packet.
 static __always_inline bool follow(struct sluice_flow *flow, struct sluice_flow_name name,
-                                   const struct plain_packet *packet, __u32 snapshot, __u64 now,
-                                   struct rewriting *rewriting) {
+                                   const struct plain_packet *packet, __u8 flags,
+                                   __u32 snapshot, __u64 now, struct rewriting *rewriting) {
     struct sluice_flow_way *way = &flow->ways[name.which & 1];
     // `last_seen_ns` may be ahead of this CPU's clock reading.
-    if (flow->snapshot != snapshot || !(way->flags & SLUICE_WAY_OPEN) || now >= flow->until_ns ||
+    if (flow->snapshot != snapshot || (way->flags & flags) != flags || now >= flow->until_ns ||
         (__s64)(now - flow->last_seen_ns) >= (__s64)flow->idle_ns ||
         way->generation != name.generation || way->type_of_service != packet->type_of_service ||
         packet->largest > way->mtu)
@@ -381,13 +376,13 @@ static __always_inline bool follow(struct sluice_flow *flow, struct sluice_flow_
 // Takes the flow, if it can be had, has the packet follow the way, and gives the flow back.
 static __always_inline bool take_along(struct sluice_flow *flow,
                                        struct sluice_flow_name name,
-                                       const struct plain_packet *packet,
+                                       const struct plain_packet *packet, __u8 flags,
                                        struct sluice_offload_control *now, __u64 time,
                                        struct rewriting *to) {
     if (!take(flow))
         return false;
     bool follows =
-        follow(flow, name, packet, *(volatile __u32 *)&now->snapshot, time, to);
+        follow(flow, name, packet, flags, *(volatile __u32 *)&now->snapshot, time, to);
     give(flow);
     return follows;
 }

@@ -33,6 +33,13 @@ struct {
     __type(value, struct sluice_handoff);
 } handoff SEC(".maps");
 
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct sluice_offload_counters);
+} offload_counters SEC(".maps");
+
 static __always_inline struct sluice_handoff *current_handoff(void) {
     __u32 zero = 0;
     return bpf_map_lookup_elem(&handoff, &zero);
@@ -151,7 +158,8 @@ static __always_inline int carry(struct __sk_buff *skb, __u32 which, __u64 time,
     __u32 number = name.which >> 1;
     struct sluice_flow *flow = bpf_map_lookup_elem(&flows, &number);
     struct rewriting to;
-    if (name.which != which || !flow || !take_along(flow, name, &packet, now, time, &to))
+    if (name.which != which || !flow ||
+        !take_along(flow, name, &packet, SLUICE_WAY_OPEN, now, time, &to))
         return hand_back(skb, counter);
     // From here on the packet is counted: it goes its way or is lost.
     __u32 checksum = checksum_offset(&packet);

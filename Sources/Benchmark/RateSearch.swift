@@ -22,7 +22,7 @@ public struct RateSearch: Sendable {
     private let limit: Int
 
     /// - Parameters:
-    ///   - maximum: no rate above is tried.
+    ///   - maximum: no rate above is tried, nor one below a thousandth of it.
     ///   - precision: how near the bounds of an answer come, as a part of the upper one.
     ///   - limit: trials for each goal.
     public init(maximum: Double, precision: Double = 0.05, limit: Int = 10) {
@@ -60,8 +60,11 @@ public struct RateSearch: Sendable {
         guard let upper else {
             return lower.map { $0.rate >= maximum * (1 - precision) } ?? false ? nil : maximum
         }
-        // What came through may be nothing.
-        guard let lower else { return upper.rate * min(max(1 - upper.loss, 0.1), 0.75) }
+        guard let lower else {
+            // What came through may be nothing.
+            let rate = upper.rate * min(max(1 - upper.loss, 0.1), 0.75)
+            return rate < maximum / 1000 ? nil : rate
+        }
         let isNear = upper.rate - lower.rate <= precision * upper.rate
         return isNear ? nil : (lower.rate + upper.rate) / 2
     }

@@ -13,7 +13,7 @@ extension Report {
         let sure =
             confidence > 0
             ? ", which holds the true median in \(percent(confidence)) of such runs"
-            : ", of which one round says nothing"
+            : rounds == 1 ? ", of which one round says nothing" : ""
         return """
             Medians; rounds: \(rounds), each with every road in turn. A ratio is the median of the rounds' own ratios \
             to *\(title(of: reference))*, with its interval\(sure). *\(title(of: control))* is the load by itself: a \

@@ -35,11 +35,18 @@ public struct BenchmarkRun: Sendable {
         var results = Results(
             roads: roads.map(\.description), reference: Road.reference.name,
             control: Road.control.name)
-        for round in 0..<rounds {
+        measuring: for round in 0..<rounds {
             for index in roundOrder(of: roads.count, round: round) {
                 let road = roads[index]
-                progress("round \(round + 1) of \(rounds): \(road.description.title)")
-                try measure(road, round, network, &results)
+                let place = "round \(round + 1) of \(rounds): \(road.description.title)"
+                progress(place)
+                do throws(LabError) {
+                    try measure(road, round, network, &results)
+                } catch {
+                    // What is left of this road would be measured with the next; what there is stays.
+                    circumstances.notes.append("Ended in \(place): \(error)")
+                    break measuring
+                }
             }
         }
         return results.report(circumstances)
@@ -76,7 +83,6 @@ public struct BenchmarkRun: Sendable {
                     measure.fail(road, round, open.obstacle ?? error.description, &results)
                 }
             }
-            // What is left of one road would be measured with the next.
             try open.close()
         }
     }

@@ -33,9 +33,13 @@ struct ConnectionLoad {
                 // A thread's sockets belong to the namespace that it is in.
                 guard (try? HeldLab.moveThread(to: "client")) != nil else { return }
                 var byte: [UInt8] = [0]
-                while !counter.hasEnded,
-                    let socket = try? LoadSocket.connected(to: target, port: Self.port)
-                {
+                while !counter.hasEnded {
+                    guard let socket = try? LoadSocket.connected(to: target, port: Self.port)
+                    else {
+                        // Refused at once, it may be; the others go on.
+                        usleep(1000)
+                        continue
+                    }
                     if socket.receive(into: &byte) == 0 { counter.add() }
                     socket.close()
                 }

@@ -37,7 +37,7 @@ enum Forwarder: Sendable {
             return [try ownBinary(), "lab", "forward", mode, "n0=\(client)", "n1=\(server)"]
         case .testpmd(let driver):
             guard let tool = SystemTool("dpdk-testpmd") else {
-                throw LabError("not installed: dpdk-testpmd, of Debian's dpdk")
+                throw LabError("not installed: dpdk-testpmd, of Debian's dpdk-dev")
             }
             let devices = ["n0", "n1"].enumerated().map { "--vdev=\(driver)\($0),iface=\($1)" }
             return [tool.path, "--no-huge", "-m", "512", "--no-pci", "--lcores=0@0,1@1"] + devices

@@ -51,6 +51,9 @@ enum FrameMeasurements {
                 let before = load.count
                 usleep(UInt32(seconds * 5e5))
                 let after = load.count
+                guard after.sent > before.sent else {
+                    throw LabError("no frame left the generator")
+                }
                 return Double(after.sent - before.sent) / (after.seconds - before.seconds)
             }
             var search = RateSearch(maximum: maximum)

@@ -134,7 +134,7 @@ extension ConnectionTable {
             if !seenReply { tracked.state = .new }
         } else if !seenReply, !dry {
             storage[found.index].status.insert(.seenReply)
-            // Its packets were NEW so far.
+            // Its packets were NEW so far, and so the path that is stored for them is another's.
             storage[found.index].originalNote = 0
             storage[found.index].pendingEvents.insert(.reply)
         }

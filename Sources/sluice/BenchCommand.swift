@@ -45,8 +45,8 @@ struct BenchCommand: ParsableCommand {
         guard (1...1000).contains(rounds) else {
             throw ValidationError("--rounds \(rounds): expected a number from 1 to 1000")
         }
-        guard (0.01...600).contains(seconds ?? 1) else {
-            throw ValidationError("--seconds: expected a number from 0.01 to 600")
+        guard (0.01...60).contains(seconds ?? 1) else {
+            throw ValidationError("--seconds: expected a number from 0.01 to 60")
         }
     }
 

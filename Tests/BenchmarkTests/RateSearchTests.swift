@@ -71,11 +71,14 @@ private struct Device {
         }
     }
 
-    @Test("a device that loses everything is offered less and less, but never nothing")
+    @Test("a device that loses everything is offered less and less, down to a thousandth")
     func dead() {
         var search = RateSearch(maximum: 1000, limit: 12)
-        #expect(search.rate(losingAtMost: 0) { RateSearch.Trial(rate: $0, loss: 1) } == nil)
-        #expect(search.trials.allSatisfy { $0.rate > 0 })
+        for goal in [0.005, 0] {
+            #expect(search.rate(losingAtMost: goal) { RateSearch.Trial(rate: $0, loss: 1) } == nil)
+        }
+        #expect(search.trials.count == 4)
+        #expect(search.trials.allSatisfy { $0.rate >= 1 })
     }
 
     @Test("the answer is what was offered in fact where the load cannot do more")
@@ -105,9 +108,11 @@ private struct Device {
         let sure = try #require(
             unlucky.rate(losingAtMost: 0) { rate in
                 tried += 1
-                // Bad, good by luck at three quarters of it, and from then on bad above 200.
+                // Bad, then good by luck; a load that then offers less than it was asked for is bad below that.
+                if tried == 3 { return RateSearch.Trial(rate: 600, loss: 0.1) }
                 return RateSearch.Trial(rate: rate, loss: tried == 2 || rate <= 200 ? 0 : 0.1)
             })
-        #expect(sure < 1000)
+        #expect(unlucky.trials[1].rate > 600 && unlucky.trials[1].loss == 0)
+        #expect(sure <= 200)
     }
 }

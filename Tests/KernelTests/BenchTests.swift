@@ -55,10 +55,10 @@ extension KernelTests {
             let json = directory.appending(path: "report.json").path
             let page = directory.appending(path: "report.html").path
             let run = try Run([
-                "--quick", "--rounds", "1", "--seconds", "0.05", "--roads", "af-packet", "--json",
+                "--quick", "--rounds", "1", "--seconds", "0.2", "--roads", "af-packet", "--json",
                 json, "--html", page,
             ])
-            let text = try run.command.check()
+            let text = try run.command.check(seconds: 300)
             #expect(run.leftovers.isEmpty)
 
             let report = try Report(json: String(contentsOfFile: json, encoding: .utf8))
@@ -83,9 +83,9 @@ extension KernelTests {
             defer { try? FileManager.default.removeItem(at: file) }
             let run = try Run([
                 "--measures", "pps64-xdp,limits64,streams,rr-idle,connect-10k", "--rounds", "1",
-                "--seconds", "0.05", "--roads", "af-packet", "--json", file.path,
+                "--seconds", "0.2", "--roads", "af-packet", "--json", file.path,
             ])
-            try run.command.check(seconds: 120)
+            try run.command.check(seconds: 300)
             let report = try Report(json: String(contentsOf: file, encoding: .utf8))
             #expect(report.tables.count == 10)
             for table in report.tables {

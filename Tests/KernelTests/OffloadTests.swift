@@ -133,7 +133,8 @@ extension KernelTests {
                     try lab.output("ethtool -K eth0 gro off", in: end)
                 }
                 let told = try lab.poll("sluice status") {
-                    $0.output.contains("takes nothing from XDP")
+                    // Both of them.
+                    $0.output.components(separatedBy: "takes nothing from XDP").count == 3
                 }
                 let before = (carried(in: told.output), inXDP(told.output))
                 let after = try lab.poll("sluice status") {
