@@ -45,7 +45,7 @@ extension Reassembly {
         }
         givenUp = close(index)
         guard let fresh = open(queue.key, ingress: queue.ingress, now: now) else { return nil }
-        // What the kernel keeps: the datagram leaves in pieces no larger than came, lost ones included.
+        // The kernel keeps these, too: what was lost counts for the sizes of pieces and for DF.
         queues[Int(fresh)]?.largest = queue.largest
         queues[Int(fresh)]?.largestDontFragment = queue.largestDontFragment
         queues[Int(fresh)]?.lastCount = senders[queue.key.source]?.count

@@ -44,25 +44,10 @@ extension HookEngine {
             number: path.number, isTranslated: hasNAT)
     }
 
-    /// One that takes no stored path here; but a carrier may have the path of an echo (RFC 792).
-    func receiveUnplain<O: WalkObserver>(
-        _ bytes: inout MutableRawSpan, _ packet: inout Packet, _ observer: inout O
-    ) -> Disposition {
-        guard storesPaths, offersPaths, Self.isEcho(packet) else {
-            return receive(&bytes, &packet, &observer)
-        }
-        let arrival = Arrival(packet)
-        draft.removeAll()
-        packet.keepsPath = true
-        let disposition = receive(&bytes, &packet, &observer)
-        storePath(disposition, packet, arrival)
-        return disposition
-    }
-
-    private static func isEcho(_ packet: Packet) -> Bool {
+    /// An echo or its reply (RFC 792) takes no stored path here; but a carrier may have its path.
+    static func isEcho(_ packet: Packet) -> Bool {
         packet.view.transport == .icmp && (packet.view.icmpType == 8 || packet.view.icmpType == 0)
-            && !packet.view.hasOptions && packet.largestFragment == 0
-            && packet.inInterface != .none && packet.answers == nil
+            && !packet.view.hasOptions && cameWhole(packet)
     }
 
     /// Whether all packets of the direction that follow are in the packet's state. Without an answer a connection is

@@ -134,14 +134,17 @@ public final class HookEngine {
     ) -> Disposition {
         self.now = now
         var observer = Silent()
-        guard storesPaths, let plain = Self.plain(bytes.bytes, packet) else {
-            return receiveUnplain(&bytes, &packet, &observer)
-        }
-        if let way = storedWay(plain, packet) {
-            let end =
-                verifiesPaths
-                ? takeAndVerify(way, &bytes, plain, &packet) : take(way, &bytes, plain, &packet)
-            if let end { return end }
+        guard storesPaths else { return receive(&bytes, &packet, &observer) }
+        if let plain = Self.plain(bytes.bytes, packet) {
+            if let way = storedWay(plain, packet) {
+                let end =
+                    verifiesPaths
+                    ? takeAndVerify(way, &bytes, plain, &packet)
+                    : take(way, &bytes, plain, &packet)
+                if let end { return end }
+            }
+        } else if !offersPaths || !Self.isEcho(packet) {
+            return receive(&bytes, &packet, &observer)
         }
         let arrival = Arrival(packet)
         draft.removeAll()

@@ -25,12 +25,15 @@ extension HookEngine {
         }
     }
 
-    /// The plain packet that came in, and was not put together from fragments.
+    /// Whether it came in, and was not put together from fragments.
+    @inline(__always)
+    static func cameWhole(_ packet: Packet) -> Bool {
+        packet.largestFragment == 0 && packet.inInterface != .none && packet.answers == nil
+    }
+
+    /// The plain packet that came in as one.
     static func plain(_ bytes: RawSpan, _ packet: Packet) -> PlainPacket? {
-        guard packet.largestFragment == 0, packet.inInterface != .none, packet.answers == nil,
-            packet.view.networkOffset == 14
-        else { return nil }
-        return PlainPacket(bytes)
+        cameWhole(packet) && packet.view.networkOffset == 14 ? PlainPacket(bytes) : nil
     }
 
     /// A connection's direction with the path that is stored for it.

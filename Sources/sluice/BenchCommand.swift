@@ -14,7 +14,7 @@ struct BenchCommand: ParsableCommand {
         discussion: """
             Client, node and server are network namespaces that end with the command. Each round has every road in turn; \
             ratios are medians of the rounds' own. The report goes to standard output as Markdown. \
-            Everything takes about twenty minutes.
+            A round of everything takes two minutes and more.
 
             Roads: \(Road.all.filter(\.isUsual).map(\.name).joined(separator: ", ")); and where --roads names them: \
             \(Road.all.filter { !$0.isUsual }.map(\.name).joined(separator: ", ")). Forwarders that are not Sluice \

@@ -91,8 +91,11 @@ struct FragmentTests {
             other.source = distance.sender
             return other
         }
-        // The first piece comes again: to the datagram that began anew it is what was missing.
-        let frames = [parts[0]] + others + [parts[1], parts[2], parts[0]]
+        // The first piece comes again: to the datagram that began anew it is what was missing. That the largest piece
+        // said DF holds although that piece was given up.
+        var first = parts[0]
+        first.fragmentField |= 0x4000
+        let frames = [first] + others + [parts[1], parts[2], parts[0]]
         let outcomes = try BothEngines.compare(
             Case(
                 topology: Gateway.topology(settings: settings), rules: Gateway.rules,
